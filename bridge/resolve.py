@@ -1,0 +1,165 @@
+"""From configuration to what one call is made with: targets, plan, agent, tools, phrases."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from audio.frame import Format
+from bridge import phrases
+from bridge.config_checks import PLACEHOLDER
+from bridge.config_model import BUILT_IN_TOOLS, AgentSettings, Config, LastRungSettings, Provider, Route, ToolSettings
+from bridge.core.plan import Agent, CallSpec, Candidate, LastRung, Plan, Silence, Tool
+from bridge.shell.endpoints import ToolEndpoint
+from providers.base import Target, ToolSpec
+from providers.registry import capabilities_for
+
+OWN_PHRASE = "last_rung"
+_DESCRIPTIONS = {
+    "hang_up": "End the phone call. Use it once the conversation is over and you have said goodbye.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedCall:
+    """`targets` by provider name, one for each of the plan's candidates; `tools` by tool name, built-in ones absent."""
+
+    spec: CallSpec
+    targets: Mapping[str, Target]
+    tools: Mapping[str, ToolEndpoint]
+
+
+def call_spec(
+    config: Config,
+    agent_name: str,
+    leg: Format,
+    parameters: Mapping[str, str],
+    call_id: str,
+    *,
+    marks: bool = True,
+    lead_ms: int = 60,
+) -> ResolvedCall:
+    """Everything a call of `agent_name` on a leg that speaks `leg` needs. `parameters` come from the caller's side and
+    are not trusted: what the agent does not declare is ignored, the rest is cleaned. Raises KeyError for an unknown
+    agent. Reads files only for phrases that `preload` has not read."""
+    settings = config.agents[agent_name]
+    route = config.routes[settings.route]
+    targets = {name: target(name, config.providers[name]) for name in route.providers}
+    candidates = tuple(
+        Candidate(one.name, one.kind, one.model, capabilities_for(one, leg), settings.voices.get(one.name, ""))
+        for one in targets.values()
+    )
+    spec = CallSpec(
+        call_id=call_id,
+        leg=leg,
+        agent=_agent(agent_name, settings, parameters),
+        plan=_plan(route, candidates),
+        phrases=_phrases(config, route.last_rung, leg),
+        max_duration_ms=config.limits.max_duration,
+        marks=marks,
+        lead_ms=lead_ms,
+    )
+    tools = {tool.name: _endpoint(tool) for tool in settings.tools if tool.name not in BUILT_IN_TOOLS}
+    return ResolvedCall(spec, targets, tools)
+
+
+def target(name: str, provider: Provider) -> Target:
+    """Where provider entry `name` is dialled and as whom."""
+    return Target(
+        name=name,
+        kind=provider.kind,
+        model=provider.model,
+        url=provider.url or "",
+        endpoint=provider.endpoint or "",
+        api_key=provider.api_key.get_secret_value().strip() if provider.api_key else "",
+        headers={key: value.get_secret_value() for key, value in provider.headers.items()},
+        options=dict(provider.options),
+    )
+
+
+def targets(config: Config) -> dict[str, Target]:
+    """The targets that some route names, by name: all that may ever be dialled."""
+    used = {name for route in config.routes.values() for name in route.providers}
+    return {name: target(name, config.providers[name]) for name in config.providers if name in used}
+
+
+def preload(config: Config, formats: Iterable[Format]) -> None:
+    """Read and convert the phrases of every route, so that no call has to."""
+    for leg in formats:
+        for route in config.routes.values():
+            _phrases(config, route.last_rung, leg)
+
+
+def fill(text: str, agent: AgentSettings, parameters: Mapping[str, str]) -> str:
+    """`text` with its `{{variables}}` replaced, in one pass: a value that looks like a placeholder stays what it is."""
+    values = {name: variable.default for name, variable in agent.variables.items()}
+    for name, variable in agent.variables.items():
+        if name in parameters:
+            values[name] = clean(parameters[name], variable.max) or variable.default
+    return PLACEHOLDER.sub(lambda match: values.get(match[1], ""), text)
+
+
+def clean(value: str, longest: int) -> str:
+    """Text from outside made safe to stand in instructions: one line, no control or format characters, cut to
+    `longest` characters."""
+    spaced = "".join(" " if char.isspace() else char for char in value[: longest * 8])
+    kept = "".join(char for char in spaced if not unicodedata.category(char).startswith("C"))
+    return " ".join(kept.split())[:longest].rstrip()
+
+
+def _agent(name: str, settings: AgentSettings, parameters: Mapping[str, str]) -> Agent:
+    silence = settings.silence
+    return Agent(
+        name=name,
+        instructions=fill(settings.instructions, settings, parameters),
+        greeting=fill(settings.greeting, settings, parameters),
+        language=settings.language,
+        tools=tuple(_tool(tool) for tool in settings.tools),
+        turns=settings.turns,
+        silence=Silence(silence.after, silence.prompts) if silence else None,
+        bridge_phrase_after_ms=settings.bridge_phrase_after,
+    )
+
+
+def _tool(tool: ToolSettings) -> Tool:
+    spec = ToolSpec(tool.name, tool.description or _DESCRIPTIONS.get(tool.name, ""), tool.parameters)
+    return Tool(spec, side_effects=tool.side_effects, idempotent=tool.idempotent, repeatable=tool.repeatable)
+
+
+def _endpoint(tool: ToolSettings) -> ToolEndpoint:
+    headers = {key: value.get_secret_value() for key, value in tool.headers.items()}
+    return ToolEndpoint(tool.name, tool.url or "", tool.timeout, tool.idempotent, headers)
+
+
+def _plan(route: Route, candidates: tuple[Candidate, ...]) -> Plan:
+    last = route.last_rung
+    return Plan(
+        candidates=candidates,
+        standby=route.standby,
+        hedge_ms=route.hedge,
+        fail_back=route.fail_back,
+        deadlines=route.deadlines,
+        last_rung=LastRung(
+            phrase=OWN_PHRASE if phrases.is_file(last.say) else last.say,
+            then=last.then,
+            transfer_to=last.transfer_to.strip(),
+            retry_ms=last.retry,
+            hold_ms=last.hold,
+        ),
+    )
+
+
+def _phrases(config: Config, last: LastRungSettings, leg: Format) -> dict[str, bytes]:
+    wanted = {name: phrases.find(name, config.folder) for name in phrases.NAMES}
+    if phrases.is_file(last.say):
+        wanted[OWN_PHRASE] = phrases.find(last.say, config.folder)
+    found: dict[str, bytes] = {}
+    for name, path in wanted.items():
+        # A file that vanished since the check does not stop a call from being answered.
+        try:
+            found[name] = phrases.load(path, leg)
+        except (OSError, ValueError, RuntimeError):
+            if name == OWN_PHRASE and "sorry" in found:
+                found[name] = found["sorry"]
+    return found
