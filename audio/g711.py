@@ -64,12 +64,12 @@ _ALAW_ENCODE = _alaw_codes()
 
 def ulaw_decode(data: bytes) -> Pcm:
     """u-law bytes to int16 samples, one for one."""
-    return _ULAW_DECODE[np.frombuffer(data, dtype=np.uint8)]
+    return _ULAW_DECODE.take(np.frombuffer(data, dtype=np.uint8))
 
 
 def alaw_decode(data: bytes) -> Pcm:
     """A-law bytes to int16 samples, one for one."""
-    return _ALAW_DECODE[np.frombuffer(data, dtype=np.uint8)]
+    return _ALAW_DECODE.take(np.frombuffer(data, dtype=np.uint8))
 
 
 def ulaw_encode(pcm: Pcm) -> bytes:
