@@ -20,7 +20,7 @@ from bridge import config_checks
 from bridge.config_model import Config
 from bridge.config_yaml import Document, Path, Problem, read
 
-__all__ = ["Config", "ConfigError", "Problem", "excluded", "load", "parse", "reload"]
+__all__ = ["Config", "ConfigError", "Problem", "check", "excluded", "load", "parse", "reload"]
 
 MAX_BYTES = 4 * 1024 * 1024
 
@@ -99,7 +99,11 @@ def excluded(old: Config, new: Config, agent: str) -> tuple[str, ...]:
 
 def parse(text: str, source: str, folder: FilePath, environ: Mapping[str, str] | None = None) -> Config:
     """Check a configuration given as text. Raises ConfigError with everything that is wrong."""
-    document = read(text, os.environ if environ is None else environ)
+    return check(read(text, os.environ if environ is None else environ), source, folder)
+
+
+def check(document: Document, source: str, folder: FilePath) -> Config:
+    """The configuration a parsed document holds. Raises ConfigError with everything that is wrong."""
     if document.problems and document.data is None:
         raise ConfigError(source, document.problems)
     if not isinstance(document.data, dict):
