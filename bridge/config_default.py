@@ -13,7 +13,7 @@ from bridge.config_yaml import Document, read
 
 FILE = Path(__file__).parent / "assets" / "segue.default.yaml"
 
-# Provider entry of the file -> the variables that all must be set for it to be used, and the one that moves its address.
+# Provider entry of the file -> the variables that all must be set for it to be used.
 CREDENTIALS: Mapping[str, tuple[str, ...]] = {
     "openai": ("OPENAI_API_KEY",),
     "azure": ("AZURE_VOICELIVE_ENDPOINT", "AZURE_VOICELIVE_API_KEY"),
@@ -46,7 +46,7 @@ def embedded(
         env["SEGUE_LISTEN"] = listen
     for name, url in (emulators or {}).items():
         env[f"SEGUE_{name.upper()}_URL"] = url
-        env[_KEYS[name]] = "emulator"
+        env[_KEYS[name]] = "emulator-key"
     document = read(FILE.read_text(encoding="utf-8"), env)
     _keep(document, names)
     return check(document, "the embedded configuration", Path.cwd())
