@@ -1,0 +1,1 @@
+"""The voice bridge: core (decisions), shell (waiting), edges (callers), web (HTTP), fakes (provider emulators)."""

@@ -1,0 +1,309 @@
+"""One call, as a pure function of (event, now): told what happened and when, it answers with what to do.
+
+event ──► Floor     who speaks: turns, barge-in, keys, silence
+          Replies   what providers say, clocks of a reply
+          Failover  which link is active, handover, standby, last rung      ──► effects
+          Speaker   playout, ducking, what is being heard
+          Tools     run once
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from audio.turns import TurnDetector
+from bridge.core.asks import Asks
+from bridge.core.desk import Desk
+from bridge.core.effects import ClearLeg, Effect, HangUp
+from bridge.core.events import (
+    CallerAudio,
+    Chosen,
+    Drain,
+    Dtmf,
+    Event,
+    Excluded,
+    FromLink,
+    Gone,
+    LegBack,
+    LegLost,
+    LinkDown,
+    LinkUp,
+    Mark,
+    Pulled,
+    Suspect,
+    Tick,
+    ToolDone,
+)
+from bridge.core.failover import Failover
+from bridge.core.floor import Floor
+from bridge.core.links import Links, LinkState
+from bridge.core.plan import CallSpec
+from bridge.core.replies import Replies
+from bridge.core.speaker import Speaker
+from bridge.core.tools import Tools
+from providers.base import Fault, FaultClass
+
+GOODBYE_MS = 10_000  # a last message that cannot be heard to its end does not keep the call for longer
+
+
+class Call:
+    """`start` once, then `handle` for everything that happens, at the latest when `deadline` has passed (`Tick`).
+
+    `playing`: there is agent audio to pull. After `ended` every event is ignored.
+    """
+
+    def __init__(self, spec: CallSpec, ears: TurnDetector) -> None:
+        self._desk = desk = Desk(spec)
+        self._links = links = Links(desk)
+        self._speaker = speaker = Speaker(desk, ears)
+        self._asks = asks = Asks(desk, links, speaker)
+        self._tools = tools = Tools(desk, links, asks)
+        self._failover = failover = Failover(desk, links, speaker, asks)
+        self._replies = Replies(desk, links, speaker, asks, tools, failover)
+        self._floor = Floor(desk, ears, links, speaker, asks, failover)
+        failover.finish = self._finish
+        self.ended = False
+        self._ending = ""
+        self._table: dict[type, Callable[[Any], None]] = {
+            CallerAudio: lambda event: self._floor.audio(event.frame),
+            Pulled: self._pulled,
+            FromLink: self._from_link,
+            Mark: lambda event: speaker.marked(event.name),
+            Dtmf: lambda event: self._floor.key(event.digit),
+            LinkUp: self._link_up,
+            LinkDown: self._link_down,
+            Suspect: self._suspect,
+            Chosen: failover.chosen,
+            ToolDone: self._tool_done,
+            LegLost: self._leg_lost,
+            LegBack: self._leg_back,
+            Gone: lambda event: self._end(event.reason),
+            Excluded: lambda event: failover.exclude(event.providers),
+            Drain: self._drain,
+            Tick: lambda event: None,
+        }
+        self._timers: dict[str, Callable[[], None]] = {
+            "slice": links.slices,
+            "quiet": self._quiet,
+            "stall": self._replies.stall,
+            "prepare": self._replies.prepare,
+            "first audio": self._replies.first_audio_due,
+            "standby": failover.upkeep,
+            "rotate": failover.rotate_now,
+            "age": failover.aged,
+            "retry": failover.retry,
+            "hold": failover.give_up,
+            "tools hold": failover.tools_settled,
+            "keys": self._floor.keys_done,
+            "silence": self._floor.silence,
+            "ping": self._floor.ping,
+            "message": lambda: self._finish("goodbye", "message taken"),
+            "duration": lambda: self._finish("goodbye", "maximum duration"),
+            "drain": lambda: self._finish("goodbye", "shutting down"),
+            "leg": lambda: self._end("caller lost"),
+            "end": self._hang_up,
+        }
+
+    # ---------------------------------------------------------------------------------------------------- the contract
+
+    @property
+    def deadline(self) -> int | None:
+        """When `Tick` is due, in ns."""
+        return None if self.ended else self._desk.timers.next
+
+    @property
+    def playing(self) -> bool:
+        return self._desk.playout.ready
+
+    def start(self, now: int) -> list[Effect]:
+        desk = self._desk
+        desk.now = now
+        spec = desk.spec
+        desk.note(
+            "call_started",
+            agent=spec.agent.name,
+            providers=[candidate.name for candidate in spec.plan.candidates],
+            leg=f"{spec.leg.encoding}@{spec.leg.rate}",
+        )
+        desk.after("duration", spec.max_duration_ms)
+        if spec.agent.greeting:
+            self._floor.prompt("greeting", f"Greet the caller. Say exactly: “{spec.agent.greeting}”")
+        else:
+            self._floor.listen()
+        self._failover.start()
+        return self._take_out()
+
+    def handle(self, event: Event, now: int) -> list[Effect]:
+        if self.ended:
+            return []
+        desk = self._desk
+        desk.now = now
+        timers = desk.timers
+        if timers.next is not None and timers.next <= now:
+            for name in timers.due(now):
+                self._timer(name)
+            if self.ended:
+                return self._take_out()
+        self._table[type(event)](event)
+        return self._take_out()
+
+    def _take_out(self) -> list[Effect]:
+        out = self._desk.out
+        if out:
+            self._desk.out = []
+        return out
+
+    def _timer(self, name: str) -> None:
+        handler = self._timers.get(name)
+        if handler is not None:
+            handler()
+            return
+        kind, _, number = name.partition(" ")
+        if kind == "link":
+            self._failover.timed_out(int(number))
+        else:
+            self._failover.unproven(int(number))
+
+    # ------------------------------------------------------------------------------------------------------ the agent
+
+    def _pulled(self, event: Pulled) -> None:
+        self._speaker.pulled()
+        if self._speaker.underrun is not None:
+            (ask, gap), self._speaker.underrun = self._speaker.underrun, None
+            self._replies.underrun(ask, gap)
+        if self._speaker.ended:
+            self._finalise()
+
+    def _quiet(self) -> None:
+        """The timer "quiet"."""
+        quiet = self._speaker.quiet()
+        self._finalise()
+        if not quiet:
+            return
+        if self._tools.hang_up and self._desk.conversation.open is None:
+            self._hang_up("agent hung up")
+        elif self._ending:
+            self._hang_up()
+        else:
+            self._floor.listen()
+
+    def _finalise(self) -> None:
+        """Replies the caller has heard to their end."""
+        ended, self._speaker.ended = self._speaker.ended, []
+        for key in ended:
+            found = self._desk.conversation.replies.get(key)
+            if found is not None and (found[1].complete or found[1].ended):
+                self._asks.finalise(*found)
+        if ended and self._desk.plan.standby == "seeded":
+            self._failover.seed_standby()
+
+    # ----------------------------------------------------------------------------------------------------------- links
+
+    def _from_link(self, event: FromLink) -> None:
+        link = self._links.get(event.link)
+        if link is None:
+            return
+        self._replies.handle(link, event.event)
+        self._after_link()
+
+    def _after_link(self) -> None:
+        """What may have become due after any news from a link."""
+        exchange = self._desk.conversation.open
+        if exchange is None:
+            self._failover.rotate_if_quiet()
+            if self._speaker.left == 0 and not self._desk.playout.ready:
+                if self._tools.hang_up:
+                    self._hang_up("agent hung up")
+                elif self._desk.timers.at("silence") is None:
+                    self._floor.listen()
+
+    def _link_up(self, event: LinkUp) -> None:
+        link = self._links.get(event.link)
+        if link is not None and link.state is LinkState.OPENING:
+            self._links.up(link)
+
+    def _link_down(self, event: LinkDown) -> None:
+        link = self._links.get(event.link)
+        if link is not None:
+            self._links.gone(link, event.fault.reason or event.fault.kind)
+            self._failover.lost(link, event.fault)
+
+    def _suspect(self, event: Suspect) -> None:
+        link = self._links.get(event.link)
+        if link is None:
+            return
+        if event.dead:
+            self._failover.lost(link, Fault(FaultClass.NETWORK, event.what))
+        elif link is self._failover.active:
+            self._desk.note("noticed", what=event.what, provider=link.provider)
+            self._failover.prepare()
+
+    def _tool_done(self, event: ToolDone) -> None:
+        call = self._tools.done(event)
+        exchange = self._desk.conversation.open
+        if call is None:
+            return
+        if exchange is not None and call.exchange == exchange.id:
+            if self._failover.holding and not self._desk.ledger.running(exchange.id):
+                self._failover.tools_settled()
+            else:
+                self._replies.tool_done(exchange)
+        self._floor.resume_stream()
+
+    # ------------------------------------------------------------------------------------------------------ the leg
+
+    def _leg_lost(self, event: LegLost) -> None:
+        self._desk.playout.detach(self._desk.now)
+        self._desk.timers.clear("silence")
+        self._desk.after("leg", self._desk.deadlines.leg_grace)
+        self._desk.note("noticed", what="the caller's stream is lost")
+
+    def _leg_back(self, event: LegBack) -> None:
+        self._desk.playout.attach()
+        self._desk.timers.clear("leg")
+        self._desk.note("noticed", what="the caller's stream is attached again")
+        self._floor.listen()
+
+    # -------------------------------------------------------------------------------------------------------- the end
+
+    def _drain(self, event: Drain) -> None:
+        self._desk.after("drain", event.limit_ms)
+
+    def _finish(self, phrase: str, reason: str) -> None:
+        """End politely: the phrase is heard out, then the call ends."""
+        if self._ending:
+            return
+        self._ending = reason
+        exchange = self._desk.conversation.open
+        if exchange is not None and exchange.reply is not None and exchange.reply.open:
+            self._asks.void(exchange.reply)
+        if phrase and self._speaker.phrase(phrase):
+            self._desk.after("end", GOODBYE_MS)
+            self._speaker.finish(0)
+        else:
+            self._hang_up()
+
+    def _hang_up(self, reason: str = "") -> None:
+        reason = reason or self._ending or "ended"
+        self._desk.do(HangUp(reason))
+        self._end(reason)
+
+    def _end(self, reason: str) -> None:
+        """The call is over: nothing is left open."""
+        desk = self._desk
+        if self._speaker.left > 0:
+            self._speaker.cut()
+            desk.out = [effect for effect in desk.out if not isinstance(effect, ClearLeg)]
+        for exchange in desk.conversation.exchanges:
+            for reply in exchange.replies:
+                if not reply.final and reply.first_audio_ns is not None:
+                    self._asks.finalise(exchange, reply)
+        owed = desk.conversation.open
+        if owed is not None:
+            self._asks.settle(owed, "withdrawn")
+        for link in self._links.all():
+            self._links.close(link, "call ended")
+        desk.timers.clear_all()
+        desk.note("call_ended", reason=reason)
+        self.ended = True

@@ -1,0 +1,114 @@
+"""Everything the core may ask of the shell. The shell performs a list of effects in order and never awaits while doing so."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from providers.base import Command, Fault
+
+
+@dataclass(frozen=True, slots=True)
+class Choose:
+    """Which provider may be dialled now? Candidates are the plan's, in its order, without `exclude`. Answered by
+    Chosen with the same `request`. `purpose` sets priority at the connection pace: handover > call > standby."""
+
+    request: int
+    purpose: Literal["call", "handover", "standby", "probe"]
+    exclude: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """Dial `provider` as link number `link`; LinkUp or LinkDown follows."""
+
+    link: int
+    provider: str
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Give `command` to the link. Audio in it is in the leg's format."""
+
+    link: int
+    command: Command
+
+
+@dataclass(frozen=True, slots=True)
+class Ping:
+    """Send a WebSocket ping on the link; without pong in `budget_ms` the shell answers Suspect(dead=True)."""
+
+    link: int
+    budget_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """Close the link without waiting; no LinkDown follows."""
+
+    link: int
+
+
+@dataclass(frozen=True, slots=True)
+class Emit:
+    """Send agent audio to the caller, wire form of the leg, usually 20 ms."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ClearLeg:
+    """Throw away what the carrier has buffered (barge-in)."""
+
+
+@dataclass(frozen=True, slots=True)
+class SendMark:
+    """Ask the carrier for a mark at this point of the audio."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunTool:
+    """Execute a tool; ToolDone(call) follows exactly once. `key` is the idempotency key: call id + counter."""
+
+    call: int
+    name: str
+    arguments: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """Evidence for the shared health board. `fault` None: the provider generated audio, `first_audio_ms` after the
+    ask."""
+
+    provider: str
+    fault: Fault | None = None
+    first_audio_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A line for the call's timeline: a kind and flat fields, JSON values only."""
+
+    kind: str
+    fields: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """Hand the caller to another number or address; the call ends for us."""
+
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class HangUp:
+    """End the call. Sent once, after the last audio was heard."""
+
+    reason: str
+
+
+Effect = Choose | Open | Send | Ping | Close | Emit | ClearLeg | SendMark | RunTool | Health | Note | Transfer | HangUp

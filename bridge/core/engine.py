@@ -1,0 +1,99 @@
+"""A call together with the wire languages of its links: still sans-I/O, and exactly what a replay runs again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from providers.registry import codec_for
+from providers.translate import Translator
+
+from audio.turns import TurnDetector
+from bridge.core.call import Call
+from bridge.core.effects import Close, Effect, Open, Send
+from bridge.core.events import Event, FromLink, LinkDown
+from bridge.core.plan import CallSpec
+from providers.base import Dial, Failure, Target
+
+
+@dataclass(frozen=True, slots=True)
+class Transmit:
+    """Write these messages to the link's socket, in order; str is a text frame, bytes a binary frame."""
+
+    link: int
+    messages: list[str | bytes]
+
+
+Action = Effect | Transmit
+
+
+class Engine:
+    """Feeds a `Call` and turns its commands into messages.
+
+    The shell performs the returned actions in order; `Send` never appears among them, `Transmit` does instead.
+    `deadline` (ns) and `playing` (the pacer should pull) are valid after each call.
+    """
+
+    def __init__(self, spec: CallSpec, targets: Mapping[str, Target], ears: TurnDetector | None = None) -> None:
+        self._spec = spec
+        self._targets = targets
+        self._call = Call(spec, ears or TurnDetector(spec.agent.turns, spec.leg.rate))
+        self._translators: dict[int, Translator] = {}
+
+    @property
+    def deadline(self) -> int | None:
+        return self._call.deadline
+
+    @property
+    def playing(self) -> bool:
+        return self._call.playing
+
+    @property
+    def ended(self) -> bool:
+        return self._call.ended
+
+    def start(self, now: int) -> list[Action]:
+        return self._translate(self._call.start(now))
+
+    def handle(self, event: Event, now: int) -> list[Action]:
+        return self._translate(self._call.handle(event, now))
+
+    def received(self, link: int, message: str | bytes, now: int) -> list[Action]:
+        """A raw message of the provider. Unknown or closed links are ignored."""
+        translator = self._translators.get(link)
+        if translator is None:
+            return []
+        actions: list[Action] = []
+        for event in translator.decode(message):
+            actions += self.handle(FromLink(link, event), now)
+        return actions
+
+    def failed(self, link: int, failure: Failure, now: int) -> list[Action]:
+        """The link's dial or socket ended."""
+        translator = self._translators.pop(link, None)
+        if translator is None:
+            return []
+        return self.handle(LinkDown(link, translator.fault(failure)), now)
+
+    def dial(self, link: int) -> Dial:
+        """Where link `link`, just opened, is to be dialled."""
+        return self._translators[link].dial()
+
+    def _translate(self, effects: list[Effect]) -> list[Action]:
+        actions: list[Action] = []
+        for effect in effects:
+            kind = type(effect)
+            if kind is Send:
+                translator = self._translators.get(effect.link)  # type: ignore[union-attr]
+                if translator is not None:
+                    messages = translator.encode(effect.command)  # type: ignore[union-attr]
+                    if messages:
+                        actions.append(Transmit(effect.link, messages))  # type: ignore[union-attr]
+                continue
+            if kind is Open:
+                target = self._targets[effect.provider]  # type: ignore[union-attr]
+                self._translators[effect.link] = Translator(codec_for(target, self._spec.leg), self._spec.leg)  # type: ignore[union-attr]
+            elif kind is Close:
+                self._translators.pop(effect.link, None)  # type: ignore[union-attr]
+            actions.append(effect)
+        return actions

@@ -1,0 +1,147 @@
+"""Everything that can happen to a call. `now` is given beside the event, in integer nanoseconds of loop time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from audio.frame import Frame
+from providers.base import Event as ProviderEvent
+from providers.base import Fault
+
+
+@dataclass(frozen=True, slots=True)
+class CallerAudio:
+    """One frame from the caller, in the leg's format, usually 20 ms."""
+
+    frame: Frame
+
+
+@dataclass(frozen=True, slots=True)
+class Dtmf:
+    """One key: 0-9, *, #, A-D."""
+
+    digit: str
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """The carrier says that everything sent before this mark was played (or cleared)."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class LegLost:
+    """The caller's leg is gone without a word; it may come back within the grace time."""
+
+
+@dataclass(frozen=True, slots=True)
+class LegBack:
+    """The caller's leg was attached again. What was in flight is void; the playout resumes with unsent audio."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """The caller hung up, or the grace time passed."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pulled:
+    """The pacer wants `samples` more of the agent's audio (leg rate)."""
+
+    samples: int
+
+
+@dataclass(frozen=True, slots=True)
+class LinkUp:
+    """The socket of `link` is open; the core configures it."""
+
+    link: int
+
+
+@dataclass(frozen=True, slots=True)
+class LinkDown:
+    """The link is over: dial refused, socket closed, or broken."""
+
+    link: int
+    fault: Fault
+
+
+@dataclass(frozen=True, slots=True)
+class FromLink:
+    """The provider said something. Audio is in the leg's format."""
+
+    link: int
+    event: ProviderEvent
+
+
+@dataclass(frozen=True, slots=True)
+class Suspect:
+    """The shell sees a link in trouble without proof: outbox older than 500 ms, or no pong within its budget
+    (`dead` True: treat as lost)."""
+
+    link: int
+    what: str
+    dead: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """Answer to Choose. `provider` None: no candidate may be dialled now; `retry_ms` says when one may."""
+
+    request: int
+    provider: str | None
+    reason: str = ""
+    retry_ms: int | None = None
+    first_audio_p90_ms: int = 800
+
+
+@dataclass(frozen=True, slots=True)
+class ToolDone:
+    """A tool finished. `output` is a JSON text; `status` "timeout" means nobody knows whether it happened."""
+
+    call: int
+    output: str
+    status: Literal["ok", "error", "timeout"] = "ok"
+
+
+@dataclass(frozen=True, slots=True)
+class Excluded:
+    """A reload of the configuration forbids these providers from now on."""
+
+    providers: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """The process is going down: end politely at the next chance, at the latest after `limit_ms`."""
+
+    limit_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """`Call.deadline` has passed."""
+
+
+Event = (
+    CallerAudio
+    | Dtmf
+    | Mark
+    | LegLost
+    | LegBack
+    | Gone
+    | Pulled
+    | LinkUp
+    | LinkDown
+    | FromLink
+    | Suspect
+    | Chosen
+    | ToolDone
+    | Excluded
+    | Drain
+    | Tick
+)

@@ -1,0 +1,320 @@
+"""What providers say, taken in: reply audio and text, ends, tools, transcripts, and the clocks of a reply."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from bridge.core.asks import Asks
+from bridge.core.conversation import Exchange, Reply
+from bridge.core.desk import MS, Desk
+from bridge.core.effects import Health
+from bridge.core.links import Link, Links
+from bridge.core.speaker import Speaker
+from bridge.core.tools import Tools
+from providers.base import (
+    CallerText,
+    Cancel,
+    Event,
+    Expiring,
+    Failed,
+    Fault,
+    FaultClass,
+    Noticed,
+    Probed,
+    RateLimits,
+    Ready,
+    ReplyAudio,
+    ReplyComplete,
+    ReplyEnded,
+    ReplyStarted,
+    ReplyText,
+    ToolCalled,
+    ToolCancelled,
+    Usage,
+    UsageReported,
+)
+
+NUDGE = "Answer what the caller said last, aloud, now."
+
+
+class Switchboard(Protocol):
+    """What replies need of failover."""
+
+    active: Link | None
+    standby_first_audio_ms: int
+
+    def ready(self, link: Link, expires_in_ms: int | None) -> None: ...
+    def proven(self, link: Link) -> None: ...
+    def lost(self, link: Link, fault: Fault, detection_ms: int = 0) -> None: ...
+    def stalled(self, link: Link, fault: Fault, detection_ms: int) -> None: ...
+    def prepare(self) -> None: ...
+    def expiring(self, link: Link, left_ms: int) -> None: ...
+    def limits(self, link: Link, remaining: float, reset_ms: int) -> None: ...
+    def woke(self, link: Link, reply: Reply) -> bool: ...
+    def spoke(self, exchange: Exchange, reply: Reply) -> None: ...
+
+
+class Replies:
+    """One handler per provider event."""
+
+    def __init__(
+        self, desk: Desk, links: Links, speaker: Speaker, asks: Asks, tools: Tools, board: Switchboard
+    ) -> None:
+        self._desk = desk
+        self._links = links
+        self._speaker = speaker
+        self._asks = asks
+        self._tools = tools
+        self._board = board
+        self._table: dict[type, Callable[[Link, Any], None]] = {
+            ReplyAudio: self._audio,
+            ReplyText: self._text,
+            ReplyStarted: self._started,
+            ReplyComplete: self._complete,
+            ReplyEnded: self._ended,
+            ToolCalled: self._tool_called,
+            ToolCancelled: lambda link, event: self._tools.cancelled(link, event.call_ids),
+            CallerText: self._caller_text,
+            UsageReported: lambda link, event: self._usage(link, 0, event.usage),
+            RateLimits: lambda link, event: board.limits(link, event.remaining, event.reset_ms),
+            Expiring: lambda link, event: board.expiring(link, event.left_ms),
+            Failed: lambda link, event: board.lost(link, event.fault),
+            Ready: lambda link, event: board.ready(link, event.expires_in_ms),
+            Probed: lambda link, event: board.proven(link),
+            Noticed: lambda link, event: desk.note("noticed", what=event.what, provider=link.provider),
+        }
+
+    def handle(self, link: Link, event: Event) -> None:
+        self._table[type(event)](link, event)
+
+    def _find(self, link: Link, ask: int) -> tuple[Exchange, Reply] | None:
+        """The reply of that ask, if this link is the one that was asked."""
+        found = self._desk.conversation.replies.get(ask)
+        return found if found is not None and found[1].link == link.number else None
+
+    # ---------------------------------------------------------------------------------------------------- the reply
+
+    def _started(self, link: Link, event: ReplyStarted) -> None:
+        found = self._find(link, event.ask)
+        if found is None or found[1].void:
+            self._links.send(link, Cancel(event.ask))
+            return
+        found[1].started = True
+
+    def _audio(self, link: Link, event: ReplyAudio) -> None:
+        found = self._find(link, event.ask)
+        if found is None:
+            return
+        exchange, reply = found
+        if reply.void or reply.final:
+            return
+        if link is not self._board.active and not self._board.woke(link, reply):
+            return
+        desk = self._desk
+        if reply.first_audio_ns is None:
+            self._first_audio(exchange, reply)
+        reply.last_audio_ns = desk.now
+        if not reply.items or reply.items[-1][0] != event.item:
+            reply.items.append((event.item, reply.transcript.audio.samples))
+        reply.transcript.audio.push(event.data)
+        self._speaker.push(reply.ask, event.data)
+        self._watch_stall()
+
+    def _first_audio(self, exchange: Exchange, reply: Reply) -> None:
+        desk = self._desk
+        reply.first_audio_ns = desk.now
+        after_ms = (desk.now - reply.asked_ns) // MS
+        self._asks.stop_clocks()
+        desk.note("first_audio", ask=reply.ask, provider=reply.provider, after_ms=after_ms)
+        desk.do(Health(reply.provider, None, after_ms))
+        self._board.spoke(exchange, reply)
+
+    def _text(self, link: Link, event: ReplyText) -> None:
+        found = self._find(link, event.ask)
+        if found is not None and not found[1].void:
+            found[1].transcript.add(event.text, event.at_ms)
+
+    def _complete(self, link: Link, event: ReplyComplete) -> None:
+        found = self._find(link, event.ask)
+        if found is None or found[1].void:
+            return
+        reply = found[1]
+        reply.complete = True
+        reply.transcript.complete = True
+        self._desk.conversation.learn_rate(reply)
+        self._desk.timers.clear("stall")
+        self._speaker.finish(reply.ask)
+
+    def _ended(self, link: Link, event: ReplyEnded) -> None:
+        if event.usage is not None:
+            self._usage(link, event.ask, event.usage)
+        self._links.reply_ended(link, event.ask)
+        found = self._find(link, event.ask)
+        if found is None or found[1].ended:
+            return
+        exchange, reply = found
+        reply.ended = True
+        if reply.void or exchange.state != "open":
+            self._speaker.finish(reply.ask)
+            return
+        if reply is not exchange.reply or link is not self._board.active:
+            return
+        if event.outcome == "failed" and event.fault is not None:
+            self._board.lost(link, event.fault, (self._desk.now - reply.asked_ns) // MS)
+            return
+        self._speaker.finish(reply.ask)
+        if event.outcome == "completed" or (event.outcome == "cancelled" and reply.first_audio_ns is not None):
+            reply.complete = reply.transcript.complete = True
+            self.go_on(link, exchange, reply)
+        elif event.outcome == "refused":
+            self._refused(exchange)
+        else:
+            self._empty(link, exchange, reply)
+
+    def go_on(self, link: Link, exchange: Exchange, reply: Reply) -> None:
+        """The reply ended well: wait for its tools, ask with their results, or the exchange is answered."""
+        if reply.calls:
+            if self._tools.owed(reply):
+                self._asks.stop_clocks()
+            elif exchange.turns_ended:
+                self._asks.ask(link, exchange, after_tool=True)
+            return
+        if self._tools.tell(exchange, link):
+            self._asks.ask(link, exchange, after_tool=True)
+        elif not self._desk.ledger.running(exchange.id):
+            self._asks.settle(exchange, "answered")
+        else:
+            self._asks.stop_clocks()
+
+    def tool_done(self, exchange: Exchange) -> None:
+        """A result arrived for the open exchange."""
+        link = self._board.active
+        reply = exchange.reply
+        if link is None or reply is None or reply.link != link.number:
+            return
+        if reply.ended and not self._tools.owed(reply):
+            self.go_on(link, exchange, reply)
+
+    def _refused(self, exchange: Exchange) -> None:
+        """A policy outcome, not an outage: no switch, but never silence."""
+        if not self._asks.held(exchange):
+            self._speaker.phrase("rephrase")
+        self._asks.settle(exchange, "answered")
+
+    def _empty(self, link: Link, exchange: Exchange, reply: Reply) -> None:
+        """Ended with nothing: complete when it was a continuation, else one nudge, then the next provider, then words
+        of our own."""
+        if reply.continuation or self._asks.held(exchange):
+            self._asks.settle(exchange, "answered")
+            return
+        exchange.nudges += 1
+        if exchange.nudges == 1:
+            self._desk.note("noticed", what="empty reply, asked again", provider=link.provider)
+            reply.void = True
+            self._asks.ask(link, exchange, instructions=exchange.prompt or NUDGE)
+        elif exchange.nudges == 2:
+            reply.void = True
+            self._board.lost(
+                link, Fault(FaultClass.EMPTY, "two empty replies"), (self._desk.now - reply.asked_ns) // MS
+            )
+        else:
+            self._refused(exchange)
+
+    # -------------------------------------------------------------------------------------------------------- others
+
+    def _tool_called(self, link: Link, event: ToolCalled) -> None:
+        found = self._find(link, event.ask)
+        if found is None or found[1].void or link is not self._board.active:
+            return
+        exchange, reply = found
+        self._asks.stop_clocks()
+        self._desk.do(Health(link.provider))
+        self._tools.called(link, exchange, reply, event)
+
+    def _caller_text(self, link: Link, event: CallerText) -> None:
+        turn = self._desk.conversation.turns.get(event.turn)
+        if turn is None or turn.kind != "speech" or turn.text_final:
+            return
+        turn.text = event.text if event.final else turn.text + event.text
+        turn.text_final = event.final
+        if event.final:
+            self._desk.note("caller_text", turn=turn.id, text=turn.text.strip(), provider=link.provider)
+
+    def _usage(self, link: Link, ask: int, usage: Usage) -> None:
+        self._desk.note(
+            "usage",
+            provider=link.provider,
+            ask=ask,
+            kind=usage.kind,
+            input_text=usage.input_text,
+            input_audio=usage.input_audio,
+            cached_text=usage.cached_text,
+            cached_audio=usage.cached_audio,
+            output_text=usage.output_text,
+            output_audio=usage.output_audio,
+            seconds=usage.seconds,
+        )
+
+    # ---------------------------------------------------------------------------------------------------- the clocks
+
+    def _watch_stall(self) -> None:
+        """Mid-reply the playout is the clock: look again when the gap is long enough and little enough is left."""
+        desk = self._desk
+        times = desk.deadlines
+        left = desk.ms(self._speaker.left)
+        wait = max(times.stall_gap, left - max(times.seed_left, self._ask_left))
+        desk.after("stall", wait)
+
+    @property
+    def _ask_left(self) -> int:
+        return self._board.standby_first_audio_ms + self._desk.deadlines.ask_margin
+
+    def stall(self) -> None:
+        """The timer "stall"."""
+        desk = self._desk
+        exchange = desk.conversation.open
+        reply = exchange.reply if exchange is not None else None
+        link = self._board.active
+        if reply is None or link is None or not reply.open or reply.first_audio_ns is None or reply.link != link.number:
+            return
+        gap = (desk.now - reply.last_audio_ns) // MS
+        left = desk.ms(self._speaker.left)
+        if gap < desk.deadlines.stall_gap:
+            desk.after("stall", desk.deadlines.stall_gap - gap)
+        elif left > max(desk.deadlines.seed_left, self._ask_left):
+            desk.after("stall", left - max(desk.deadlines.seed_left, self._ask_left))
+        elif left > self._ask_left:
+            self._board.prepare()
+            desk.after("stall", left - self._ask_left)
+        else:
+            self._board.stalled(link, Fault(FaultClass.STALLED, f"no audio for {gap} ms within a reply"), gap)
+
+    def prepare(self) -> None:
+        """The timer "prepare": still no audio, ready the standby."""
+        self._board.prepare()
+
+    def first_audio_due(self) -> None:
+        """The timer "first audio"."""
+        desk = self._desk
+        exchange = desk.conversation.open
+        reply = exchange.reply if exchange is not None else None
+        link = self._board.active
+        if reply is None or link is None or reply.first_audio_ns is not None or reply.link != link.number:
+            return
+        waited = (desk.now - reply.asked_ns) // MS
+        self._board.stalled(link, Fault(FaultClass.STALLED, f"no audio {waited} ms after the ask"), waited)
+
+    def underrun(self, ask: int, gap_ns: int) -> None:
+        """The caller heard silence within a reply."""
+        found = self._desk.conversation.replies.get(ask)
+        if found is None:
+            return
+        exchange, reply = found
+        reply.underrun_ns += gap_ns
+        self._desk.note("underrun", ask=ask, ms=gap_ns // MS)
+        link = self._links.get(reply.link)
+        total = reply.underrun_ns // MS
+        if total >= self._desk.deadlines.slow_sum and reply.open and link is self._board.active and link is not None:
+            if exchange.state == "open" and exchange.reply is reply:
+                self._board.lost(link, Fault(FaultClass.SLOW, f"{total} ms of silence within a reply"), total)

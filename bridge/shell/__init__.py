@@ -1,0 +1,1 @@
+"""The only code that waits: runner, provider sockets, pacer, tools, records, stores."""

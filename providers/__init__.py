@@ -1,0 +1,1 @@
+"""How each realtime provider speaks: commands to messages, messages to events, failures classified. No sockets, no clock."""
