@@ -1,0 +1,325 @@
+"""The WebSocket client under every provider link: the one narrow interface to the network.
+
+`websockets`' sans-I/O protocol does the handshake, control frames, fragments and every error; whole text and binary
+frames, which are nearly everything, take a short path of our own (`bridge.shell.frames`). `bench/sockets.py` has the
+measurement behind this. No keepalive, no reconnect, no redirect, no proxy, no compression, and no deadline for
+dialling: whoever dials decides when to give up.
+
+    connect(dial, handler) -> LinkSocket       handler.opened | .closed(failure)    exactly one end, none after close()
+    LinkSocket.write / ping / close / abort    handler.message(...)  .suspect(...)  while open
+"""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import socket
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from websockets.frames import Close, Frame, Opcode
+
+from bridge.shell.dialling import network_error, open_transport, tls_context
+from bridge.shell.frames import MAX_MESSAGE, NEEDS_MORE, client_frame, measure
+from bridge.shell.outbox import Outbox, outstanding_counter
+from bridge.shell.retry_after import parse_retry_after
+from bridge.shell.upgrade import Upgrade
+from providers.base import Dial, Failure, HttpRefusal, NetworkError, SocketClosed
+
+LINGER = 0.5
+"""Seconds a closing handshake (or the body of a refusal) is given."""
+
+_WATCH = 0.125  # seconds between two looks at the outbox while something is outstanding
+_USER_TIMEOUT_MS = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Handler:
+    """Where a socket reports. All are called on the loop, none of them from within a call of the socket's methods."""
+
+    opened: Callable[[], None]
+    message: Callable[[str | bytes], None]
+    closed: Callable[[Failure], None]
+    suspect: Callable[[str, bool], None]  # what, and whether the link is to be treated as lost
+
+
+def _ignore(*_: object) -> None: ...
+
+
+_DEAF = Handler(_ignore, _ignore, _ignore, _ignore)
+
+
+def connect(dial: Dial, handler: Handler, tls: ssl.SSLContext | None = None) -> LinkSocket:
+    """Begin to dial, on the running loop. `tls` replaces the system's trust for wss:// addresses."""
+    return LinkSocket(dial, handler, tls)
+
+
+class LinkSocket(asyncio.Protocol):
+    """One connection, from dial to end. Everything it has to say goes to its handler."""
+
+    def __init__(self, dial: Dial, handler: Handler, tls: ssl.SSLContext | None = None) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._handler = handler
+        self._upgrade: Upgrade
+        self._transport: asyncio.Transport | None = None
+        self._open = False
+        self._rest: list[bytes] = []  # the beginning of a frame whose end has not arrived
+        self._rest_size = 0
+        self._needed = 0
+        self._fragments: list[Frame] = []
+        self._outbox = Outbox()
+        self._outstanding: Callable[[], int] = int
+        self._watch: asyncio.TimerHandle | None = None
+        self._was_late = False
+        self._pings = 0
+        self._awaited: dict[bytes, asyncio.TimerHandle] = {}
+        self._linger: asyncio.TimerHandle | None = None
+        self._dialling = self._loop.create_task(self._dial(dial, tls), name="dial")
+
+    # ------------------------------------------------------------------------------------------------ what one can do
+
+    def write(self, messages: list[str | bytes]) -> None:
+        """Send messages in order, all in one piece. Ignored unless the socket is open."""
+        if not self._open:
+            return
+        data = client_frame(messages[0]) if len(messages) == 1 else b"".join(map(client_frame, messages))
+        self._send(data)
+
+    def ping(self, budget_ms: int) -> None:
+        """Ask for a sign of life; without a pong within the budget the handler hears suspect(…, True)."""
+        if not self._open:
+            return
+        self._pings += 1
+        payload = self._pings.to_bytes(4, "big")
+        self._upgrade.protocol.send_ping(payload)
+        self._flush()
+        self._awaited[payload] = self._loop.call_later(budget_ms / 1000, self._no_pong, payload, budget_ms)
+
+    def close(self) -> None:
+        """Say good-bye and let go; nothing is reported any more. While dialling the dial is cancelled at once."""
+        self._handler = _DEAF
+        self._dialling.cancel()
+        if self._open:
+            self._upgrade.protocol.send_close(1000)
+            self._flush()
+            self._leave()
+        else:
+            self.abort()
+
+    def abort(self) -> None:
+        """Drop the connection at once, without a word and without a report."""
+        self._handler = _DEAF
+        self._dialling.cancel()
+        self._release()
+        if self._transport is not None:
+            self._transport.abort()
+
+    @property
+    def outbox_age(self) -> int:
+        """ns the oldest data not yet acknowledged by the other side's kernel has been waiting; 0 when there is none.
+        Precise to the 125 ms between two looks."""
+        return self._outbox.look(self._outstanding(), self._now()) if self._open else 0
+
+    # -------------------------------------------------------------------------------------------------------- dialling
+
+    async def _dial(self, dial: Dial, tls: ssl.SSLContext | None) -> None:
+        try:
+            self._upgrade = upgrade = Upgrade(dial)
+            context = (tls or tls_context()) if upgrade.secure else None
+            transport = await open_transport(upgrade.host, upgrade.port, context)
+        except ValueError as error:
+            self._end(NetworkError("address", str(error)))
+        except OSError as error:
+            self._end(network_error(error))
+        else:
+            self._take(transport)
+
+    def _take(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        transport.set_protocol(self)
+        if transport.is_closing():
+            self._end(NetworkError("eof", "closed before the upgrade"))
+            return
+        connection = transport.get_extra_info("socket")
+        if connection is not None:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if hasattr(socket, "TCP_USER_TIMEOUT"):
+                # A peer that vanished would otherwise be noticed after a quarter of an hour of retransmissions.
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _USER_TIMEOUT_MS)
+        transport.write(self._upgrade.request)
+
+    def _upgrading(self, data: bytes) -> None:
+        answer = self._upgrade.receive(data)
+        if answer is None:
+            if self._upgrade.refused and self._linger is None:
+                self._linger = self._loop.call_later(LINGER, self._refused)
+        elif isinstance(answer, bytes):
+            assert self._transport is not None
+            self._open = True
+            self._outstanding = outstanding_counter(self._transport)
+            self._handler.opened()
+            if answer:
+                self.data_received(answer)
+        else:
+            self._end(answer)
+
+    def _refused(self) -> None:
+        self._end(self._upgrade.end() or NetworkError("eof", "closed during the upgrade"))
+
+    # ------------------------------------------------------------------------------------------- asyncio protocol: in
+
+    def data_received(self, data: bytes) -> None:
+        if not self._open:
+            if self._handler is not _DEAF:
+                self._upgrading(data)
+            return
+        if self._rest:
+            self._rest.append(data)
+            self._rest_size += len(data)
+            if self._rest_size < self._needed:
+                return
+            data = b"".join(self._rest)
+            self._rest = []
+        at, size = 0, len(data)
+        while at < size and self._open:
+            if size - at > 4 and data[at + 1] == 126:  # nearly every frame; the rest as `measure` says
+                start = at + 4
+                end = start + (data[at + 2] << 8 | data[at + 3])
+            else:
+                start, end = measure(data, at)
+            if end > size or end == NEEDS_MORE:
+                if end - start > MAX_MESSAGE:
+                    break  # the protocol refuses it on sight of its header
+                self._rest, self._rest_size, self._needed = [data[at:]], size - at, max(end - at, 2)
+                return
+            opcode = data[at]
+            if (opcode == 0x81 or opcode == 0x82) and data[at + 1] < 0x80 and not self._fragments:
+                self._whole(opcode, data[start:end])
+            else:
+                self._other(data[at:end])
+            at = end
+        if at < size and self._open:
+            self._other(data[at:])
+
+    def _whole(self, opcode: int, payload: bytes) -> None:
+        if opcode == 0x82:
+            self._handler.message(payload)
+            return
+        try:
+            text = payload.decode()
+        except UnicodeDecodeError:
+            self._fail(1007, "text that is not UTF-8")
+            return
+        self._handler.message(text)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if self._open:
+            self._end(network_error(error) if error else SocketClosed(None, "ended without a close frame"))
+        elif self._handler is not _DEAF:
+            self._end(self._upgrade.end() or network_error(error or EOFError("closed during the upgrade")))
+        self._release()
+        self._transport = None
+
+    # ------------------------------------------------------------------------------- what the library's protocol does
+
+    def _other(self, data: bytes) -> None:
+        """Control frames, fragments, and whatever breaks the rules."""
+        protocol = self._upgrade.protocol
+        protocol.receive_data(data)
+        for frame in protocol.events_received():
+            if isinstance(frame, Frame):
+                self._frame(frame)
+        self._flush()
+        if self._open and protocol.close_expected():
+            closed = protocol.close_rcvd or protocol.close_sent or Close(1006, "")
+            self._end(SocketClosed(closed.code, closed.reason))
+
+    def _frame(self, frame: Frame) -> None:
+        if frame.opcode in (Opcode.TEXT, Opcode.BINARY, Opcode.CONT):
+            self._fragments.append(frame)
+            if frame.fin:
+                payload = b"".join(fragment.data for fragment in self._fragments)
+                opcode = self._fragments[0].opcode
+                self._fragments = []
+                self._whole(0x80 | opcode, payload)
+        elif frame.opcode is Opcode.PONG:
+            self._pong(bytes(frame.data))
+
+    def _fail(self, code: int, reason: str) -> None:
+        self._upgrade.protocol.fail(code, reason)
+        self._flush()
+        self._end(SocketClosed(code, reason))
+
+    def _flush(self) -> None:
+        for data in self._upgrade.protocol.data_to_send():
+            if data:
+                self._send(data)
+
+    # -------------------------------------------------------------------------------------------- writing and watching
+
+    def _send(self, data: bytes) -> None:
+        assert self._transport is not None
+        self._transport.write(data)
+        self._outbox.written += len(data)
+        if self._watch is None:
+            self._outbox.mark(self._now())
+            self._watch = self._loop.call_later(_WATCH, self._look)
+
+    def _look(self) -> None:
+        outstanding, now = self._outstanding(), self._now()
+        late = self._outbox.late(outstanding, now)
+        if outstanding <= 0:
+            self._watch, self._was_late = None, False
+            return
+        self._outbox.mark(now)
+        self._watch = self._loop.call_later(_WATCH, self._look)
+        if late and not self._was_late:
+            self._was_late = True
+            self._handler.suspect(f"{outstanding} bytes waiting in the outbox", False)
+
+    def _pong(self, payload: bytes) -> None:
+        """A pong answers its ping and all before it (RFC 6455, 5.5.3)."""
+        if payload in self._awaited:
+            for earlier in [each for each in self._awaited if each <= payload]:
+                self._awaited.pop(earlier).cancel()
+
+    def _no_pong(self, payload: bytes, budget_ms: int) -> None:
+        self._awaited.pop(payload, None)
+        self._handler.suspect(f"no pong within {budget_ms} ms", True)
+
+    def _now(self) -> int:
+        return round(self._loop.time() * 1e9)
+
+    # ------------------------------------------------------------------------------------------------------- the end
+
+    def _end(self, failure: Failure) -> None:
+        """Report the end, once, and see the connection off."""
+        handler, self._handler = self._handler, _DEAF
+        self._leave()
+        handler.closed(_in_seconds(failure))
+
+    def _leave(self) -> None:
+        """No more in or out; the peer has a moment to hang up before the connection is dropped."""
+        self._open = False
+        self._release()
+        if self._transport is not None:
+            self._linger = self._loop.call_later(LINGER, self._transport.abort)
+
+    def _release(self) -> None:
+        self._open = False
+        for timer in (self._watch, self._linger, *self._awaited.values()):
+            if timer is not None:
+                timer.cancel()
+        self._awaited.clear()
+        self._rest, self._fragments = [], []
+
+
+def _in_seconds(failure: Failure) -> Failure:
+    """A refusal's `retry-after` as seconds: a date means nothing to a codec, which has no clock."""
+    if not isinstance(failure, HttpRefusal) or "retry-after" not in failure.headers:
+        return failure
+    wait = parse_retry_after(failure.headers["retry-after"], datetime.datetime.now(datetime.UTC))
+    if wait is None:
+        return failure
+    return replace(failure, headers={**failure.headers, "retry-after": f"{wait / 1000:g}"})
