@@ -69,7 +69,7 @@ def read(text: str, environ: Mapping[str, str]) -> Document:
     try:
         node = yaml.compose(text, Loader=loader)
     except yaml.YAMLError as error:
-        document.problems.append(_syntax(error))
+        document.problems.append(_syntax(error, text))
         return document
     except (ValueError, RecursionError):
         document.problems.append(Problem((), 0, "is not readable as YAML", "is it a text file?"))
@@ -79,11 +79,14 @@ def read(text: str, environ: Mapping[str, str]) -> Document:
     return document
 
 
-def _syntax(error: yaml.YAMLError) -> Problem:
+def _syntax(error: yaml.YAMLError, text: str) -> Problem:
     # The mark's snippet shows a piece of the file, which may hold a secret: only its place is used.
     mark = getattr(error, "problem_mark", None)
     what = getattr(error, "problem", None) or "is not readable as YAML"
     line, hint = (mark.line + 1, f"column {mark.column + 1}") if mark else (0, "")
+    lines = text.splitlines()
+    if 0 < line <= len(lines) and re.search(r"[^\"']\$\{", lines[line - 1]):
+        hint += "; between { } put ${…} in quotes"
     return Problem((), line, f"not valid YAML: {what}", hint)
 
 
