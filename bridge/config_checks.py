@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl, urlsplit
 from bridge import phrases
 from bridge.config_model import BUILT_IN_TOOLS, AgentSettings, Config, Provider, Route, ToolSettings
 from bridge.config_yaml import Path
+from providers import models
 
 # (path, message, hint)
 Finding = tuple[Path, str, str]
@@ -36,6 +37,9 @@ def errors(config: Config) -> Iterator[Finding]:
 
 def warnings(config: Config, today: date) -> Iterator[Finding]:
     """Everything that works and is probably a mistake."""
+    for name, provider in config.providers.items():
+        for text in models.warnings(provider.kind, provider.model, today):
+            yield ("providers", name, "model"), text, ""
     used = {name for route in config.routes.values() for name in route.providers}
     for name in config.providers:
         if name not in used:

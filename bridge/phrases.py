@@ -5,6 +5,9 @@ from __future__ import annotations
 from functools import lru_cache
 from pathlib import Path
 
+import soundfile
+
+from audio.files import check_audio, read_audio
 from audio.frame import Format, encode
 
 NAMES = ("sorry", "rephrase", "hold", "goodbye")
@@ -30,27 +33,21 @@ def is_file(say: str) -> bool:
 
 def problem(path: Path) -> str:
     """What is wrong with an audio file, in words that follow its key; empty when nothing is."""
-    import soundfile  # noqa: PLC0415 - brings a shared library that most configurations never need
-
-    if not path.is_file():
-        return f"there is no file {path}"
-    try:
-        info = soundfile.info(str(path))
-    except (OSError, RuntimeError):
-        return f"{path} cannot be read as audio"
-    if not 0 < info.duration <= MAX_SECONDS:
-        return f"{path} lasts {info.duration:.1f} s; a phrase lasts up to {MAX_SECONDS:.0f} s"
+    wrong = check_audio(path)
+    if wrong:
+        return wrong
+    seconds = soundfile.info(str(path)).duration
+    if seconds > MAX_SECONDS:
+        return f"{path} lasts {seconds:.1f} s; a phrase lasts up to {MAX_SECONDS:.0f} s"
     return ""
 
 
 def load(path: Path, leg: Format) -> bytes:
     """The phrase in `leg`'s wire form. Kept per file, modification and format, so that a call pays for it once.
-    Raises OSError or ValueError when the file cannot be read."""
+    Raises OSError or AudioFileError when the file cannot be read."""
     return _load(path, path.stat().st_mtime_ns, leg)
 
 
 @lru_cache(maxsize=64)
 def _load(path: Path, _modified: int, leg: Format) -> bytes:
-    from audio.files import read_audio  # noqa: PLC0415
-
     return encode(read_audio(path, leg.rate), leg.encoding)

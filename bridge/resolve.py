@@ -6,6 +6,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from audio.files import AudioFileError
 from audio.frame import Format
 from bridge import phrases
 from bridge.config_checks import PLACEHOLDER
@@ -159,7 +160,7 @@ def _phrases(config: Config, last: LastRungSettings, leg: Format) -> dict[str, b
         # A file that vanished since the check does not stop a call from being answered.
         try:
             found[name] = phrases.load(path, leg)
-        except (OSError, ValueError, RuntimeError):
+        except (OSError, AudioFileError):
             if name == OWN_PHRASE and "sorry" in found:
                 found[name] = found["sorry"]
     return found

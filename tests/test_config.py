@@ -254,9 +254,11 @@ def test_a_phrase_of_ones_own(tmp_path: Path) -> None:
     (tmp_path / "text.wav").write_text("this is no audio")
     soundfile.write(tmp_path / "long.wav", np.tile(tone, 40), 16000)
     assert parse(GOOD.replace("say: sorry", "say: mine.wav"), folder=tmp_path).folder == tmp_path
-    assert "there is no file" in broken("say: sorry", "say: gone.wav", folder=tmp_path)
-    assert "cannot be read as audio" in broken("say: sorry", "say: text.wav", folder=tmp_path)
+    assert "gone.wav: no such file" in broken("say: sorry", "say: gone.wav", folder=tmp_path)
+    assert "is not a sound file that can be read" in broken("say: sorry", "say: text.wav", folder=tmp_path)
     assert "lasts 40.0 s" in broken("say: sorry", "say: long.wav", folder=tmp_path)
+    soundfile.write(tmp_path / "fast.wav", tone, 96000)
+    assert "unsupported rate of 96000 Hz" in broken("say: sorry", "say: fast.wav", folder=tmp_path)
 
 
 def test_warnings_do_not_stop_anything() -> None:
