@@ -128,10 +128,10 @@ class LinkSocket(asyncio.Protocol):
             self._upgrade = upgrade = Upgrade(dial)
             context = (tls or tls_context()) if upgrade.secure else None
             transport = await open_transport(upgrade.host, upgrade.port, context)
+        except OSError as error:  # first, because an untrusted certificate is a ValueError as well
+            self._end(network_error(error))
         except ValueError as error:
             self._end(NetworkError("address", str(error)))
-        except OSError as error:
-            self._end(network_error(error))
         else:
             self._take(transport)
 
@@ -259,8 +259,10 @@ class LinkSocket(asyncio.Protocol):
     # -------------------------------------------------------------------------------------------- writing and watching
 
     def _send(self, data: bytes) -> None:
-        assert self._transport is not None
-        self._transport.write(data)
+        transport = self._transport
+        if transport is None or transport.is_closing():  # its end is about to be reported
+            return
+        transport.write(data)
         self._outbox.written += len(data)
         if self._watch is None:
             self._outbox.mark(self._now())
