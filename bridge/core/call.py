@@ -139,14 +139,16 @@ class Call:
             return []
         desk = self._desk
         desk.now = now
-        timers = desk.timers
-        if timers.next is not None and timers.next <= now:
-            for name in timers.due(now):
-                self._timer(name)
-            if self.ended:
-                return self._take_out()
-        self._table[type(event)](event)
+        if desk.timers.next is not None and desk.timers.next <= now:
+            self._due(now)
+        if not self.ended:
+            self._table[type(event)](event)
         return self._take_out()
+
+    def _due(self, now: int) -> None:
+        for name in self._desk.timers.due(now):
+            if not self.ended:
+                self._timer(name)
 
     def _take_out(self) -> list[Effect]:
         out = self._desk.out

@@ -1,4 +1,4 @@
-"""What the machines of one call share: its specification, its time, its memory, and the list of effects they write to."""
+"""What the machines of one call share: its specification, time, memory, and the list of effects they write to."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Everything the core may ask of the shell. The shell performs a list of effects in order and never awaits while doing so."""
+"""Everything the core may ask of the shell, which performs a list of effects in order and never awaits meanwhile."""
 
 from __future__ import annotations
 

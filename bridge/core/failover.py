@@ -1,7 +1,7 @@
 """Which link speaks for the agent, and how the next one takes over.
 
-Make before break: the standby is readied while the old link lives; on a dead link the tape covers the gap and the playout
-goes on with what was received.
+Make before break: the standby is readied while the old link lives; on a dead link the tape covers the gap and the
+playout goes on with what was received.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What a link is told so that it can go on where another stopped. Pure: conversation in, commands out.
 
-The order is the order of the conversation. A wrong order (the heard part of the answer before the question) makes a model
-answer again.
+The order is the order of the conversation. A wrong order (the heard part of the answer before the question) makes a
+model answer again.
 """
 
 from __future__ import annotations

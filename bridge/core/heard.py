@@ -1,8 +1,8 @@
 """What the caller heard of a reply, as words: its transcript laid along its audio.
 
 Word timings count where the provider gives them. Otherwise text is spread over the speech in the audio (pauses take no
-text): exactly in proportion once the reply is complete; before that at the speaker's rate, because transcripts run up to
-seconds ahead of the audio or behind it.
+text): in proportion once the reply is complete, or while text and audio keep step; otherwise at the speaker's rate,
+because transcripts run up to seconds ahead of the audio or behind it.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from audio.envelope import Envelope
 from audio.frame import Format
 
 CHARS_PER_VOICED_S = 15.0
+IN_STEP = 0.25  # text and audio keep step when their ratio is this near to the speaker's rate
 
 
 class Transcript:
@@ -55,11 +56,9 @@ class Transcript:
         heard = self.audio.voiced(samples)
         if not total or not heard:
             return ""
-        if self.complete:
-            index = round(len(text) * heard / total)
-        else:
-            index = round(min(heard * self._rate / 1000, len(text)))
-        return cut_at_word(text, index)
+        in_step = abs(len(text) * 1000 / total / self._rate - 1) <= IN_STEP
+        share = len(text) * heard / total if self.complete or in_step else heard * self._rate / 1000
+        return cut_at_word(text, round(share))
 
     @property
     def chars_per_s(self) -> float:

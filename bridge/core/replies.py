@@ -315,6 +315,7 @@ class Replies:
         self._desk.note("underrun", ask=ask, ms=gap_ns // MS)
         link = self._links.get(reply.link)
         total = reply.underrun_ns // MS
-        if total >= self._desk.deadlines.slow_sum and reply.open and link is self._board.active and link is not None:
-            if exchange.state == "open" and exchange.reply is reply:
-                self._board.lost(link, Fault(FaultClass.SLOW, f"{total} ms of silence within a reply"), total)
+        if link is None or link is not self._board.active or total < self._desk.deadlines.slow_sum:
+            return
+        if reply.open and exchange.state == "open" and exchange.reply is reply:
+            self._board.lost(link, Fault(FaultClass.SLOW, f"{total} ms of silence within a reply"), total)
