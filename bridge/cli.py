@@ -1,0 +1,132 @@
+"""The command line. Commands import what they need when they run, so that `segue --help` answers at once.
+
+What people did wrong is one line on stderr and exit code 2; `--json` on every command makes stdout machine-readable.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bridge.cli_errors import UserError, for_people
+
+if TYPE_CHECKING:
+    from bridge.config import Config
+
+app = typer.Typer(
+    name="segue",
+    help="A voice bridge that moves a running call to the next speech model when one fails.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+calls_app = typer.Typer(
+    help="What became of finished and running calls.", no_args_is_help=True, rich_markup_mode=None
+)
+app.add_typer(calls_app, name="calls")
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.")]
+Folder = Annotated[Path | None, typer.Option("--folder", help="Folder of call records; by default calls.")]
+ConfigFile = Annotated[Path | None, typer.Option("--config", "-c", help="Configuration; by default the embedded one.")]
+
+
+def main() -> None:
+    """The console script."""
+    try:
+        app(prog_name="segue")
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Exception as error:
+        lines = for_people(error)
+        if lines is None:
+            raise
+        for line in lines:
+            print(f"segue: {line}", file=sys.stderr)
+        sys.exit(2)
+
+
+@app.callback(invoke_without_command=True)
+def version(show: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    """A voice bridge that moves a running call to the next speech model when one fails."""
+    if show:
+        from importlib.metadata import version as installed
+
+        print(f"segue {installed('segue')}")
+        raise typer.Exit
+
+
+@app.command(epilog="Example: segue check segue.yaml")
+def check(
+    file: Annotated[Path | None, typer.Argument(help="By default ./segue.yaml, else the embedded one.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Say everything that is wrong with a configuration, and where."""
+    from bridge.cli_check import command
+
+    raise typer.Exit(command(file, as_json))
+
+
+@app.command(epilog="Example: segue replay calls/CA0123 --json")
+def replay(
+    call: Annotated[str, typer.Argument(help="A call's folder, or its name below --folder.")],
+    folder: Folder = None,
+    as_json: Json = False,
+) -> None:
+    """Run a recorded call through the core again.
+
+    Everything the call received is given to the same code at the recorded times; the exit code is 1 when what it does
+    differs in a single byte."""
+    from bridge.shell.record_read import CallRecord
+    from bridge.shell.replay import command
+
+    path = Path(call) if Path(call).is_dir() else record_folder(folder) / call
+    CallRecord(path)
+    raise typer.Exit(command(path, as_json))
+
+
+@calls_app.command("list", epilog="Example: segue calls list --folder calls")
+def calls_list(folder: Folder = None, as_json: Json = False) -> None:
+    """One line a call."""
+    from bridge.shell.records import list_command
+
+    raise typer.Exit(list_command(record_folder(folder), as_json))
+
+
+@calls_app.command("show", epilog="Example: segue calls show CA0123 --svg call.svg")
+def calls_show(
+    call: Annotated[str, typer.Argument(help="The call's name, as `segue calls list` shows it.")],
+    folder: Folder = None,
+    svg: Annotated[Path | None, typer.Option(help="Draw the timeline into this file as well.")] = None,
+    as_json: Json = False,
+) -> None:
+    """The timeline of one call."""
+    from bridge.shell.records import show, show_command
+
+    root = record_folder(folder)
+    show(root, call)
+    raise typer.Exit(show_command(root, call, as_json, svg))
+
+
+def record_folder(given: Path | None) -> Path:
+    """Where records are: as given, else what ./segue.yaml says, else ./calls."""
+    if given is not None:
+        if not given.is_dir():
+            raise UserError(f"{given}: there is no such folder")
+        return given
+    config = here()
+    return config.path(config.record.folder) if config else Path("calls")
+
+
+def here() -> Config | None:
+    """./segue.yaml, when there is one and it is usable."""
+    from bridge.config import ConfigError, load
+
+    try:
+        return load("segue.yaml") if Path("segue.yaml").exists() else None
+    except ConfigError:
+        return None
