@@ -63,6 +63,7 @@ class Call:
         self._replies = Replies(desk, links, speaker, asks, tools, failover)
         self._floor = Floor(desk, ears, links, speaker, asks, failover)
         failover.finish = self._finish
+        failover.end = self._end
         self.ended = False
         self._ending = ""
         self._table: dict[type, Callable[[Any], None]] = {

@@ -56,6 +56,7 @@ class Failover:
         self.suspended: Link | None = None
         self.standby_first_audio_ms = 800
         self.finish: Callable[[str, str], None] = lambda phrase, reason: None
+        self.end: Callable[[str], None] = lambda reason: None
         self._requests: dict[int, str] = {}
         self._asked = 0
         self._tried: dict[str, FaultClass] = {}
@@ -448,7 +449,7 @@ class Failover:
         rung = self._desk.plan.last_rung
         if rung.then == "transfer" and rung.transfer_to:
             self._desk.do(Transfer(rung.transfer_to))
-            self.finish("", "transferred")
+            self.end("transferred")
         elif rung.then == "take_message":
             self._speaker.phrase("message")
             self._desk.after("message", MESSAGE_MS)
