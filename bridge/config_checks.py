@@ -9,15 +9,16 @@ from datetime import date
 from difflib import get_close_matches
 from urllib.parse import parse_qsl, urlsplit
 
+from audio.frame import PCMU
 from bridge import phrases
 from bridge.config_model import BUILT_IN_TOOLS, AgentSettings, Config, Provider, Route, ToolSettings
 from bridge.config_yaml import Path
 from providers import models
+from providers.registry import codec_for, kinds
 
 # (path, message, hint)
 Finding = tuple[Path, str, str]
 
-KINDS = ("openai", "azure_openai", "azure_voice_live", "gemini")
 PLACEHOLDER = re.compile(r"\{\{\s*(.*?)\s*\}\}", re.DOTALL)
 _SECRET_QUERY = re.compile(r"key|token|secret|password|auth", re.IGNORECASE)
 
@@ -88,9 +89,27 @@ def split_listen(listen: str) -> tuple[str, int]:
 
 
 def _provider(path: Path, provider: Provider) -> Iterator[Finding]:
-    if provider.kind not in KINDS:
-        yield (*path, "kind"), f'unknown kind "{provider.kind}"', nearest(provider.kind, KINDS)
+    if provider.kind == "gemini" and "gemini" not in kinds():
+        yield from _entry(path, provider)
         return
+    if provider.kind not in kinds():
+        yield (*path, "kind"), f'unknown kind "{provider.kind}"', nearest(provider.kind, kinds())
+        return
+    found = list(_entry(path, provider))
+    yield from found or _wire(path, provider)
+
+
+def _wire(path: Path, provider: Provider) -> Iterator[Finding]:
+    """What the kind itself has against the entry, its options above all."""
+    name = str(path[-1])
+    try:
+        codec_for(provider.target(name), PCMU).dial()
+    except ValueError as error:
+        message = str(error).removeprefix(f"provider {name}: ")
+        yield ((*path, "options") if provider.options else path), message, ""
+
+
+def _entry(path: Path, provider: Provider) -> Iterator[Finding]:
     if not provider.model.strip():
         yield (*path, "model"), "is empty", ""
     if provider.url is not None:
@@ -230,3 +249,6 @@ def _edges(config: Config) -> Iterator[Finding]:
     if not is_loopback(host) and not edge.auth_token:
         message = f"{edge.listen} can be reached from other machines, so auth_token is required"
         yield (*path, "auth_token"), message, "the carrier account's token; or listen on 127.0.0.1"
+    if not is_loopback(host) and config.public_url is None:
+        message = f"is required with a listener that other machines can reach ({edge.listen})"
+        yield ("public_url",), message, "the https:// address carriers sign and dial"

@@ -24,6 +24,7 @@ from pydantic import (
 
 from audio.turns import TurnSettings
 from bridge.core.plan import Deadlines
+from providers.base import Target
 
 UNITS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)\s*")
@@ -56,6 +57,10 @@ def _none_for_off(value: object) -> object:
 
 def _off_for_false(value: object) -> object:
     return "off" if value is False or value is None else value
+
+
+def _without_slash(value: object) -> object:
+    return value.rstrip("/") if isinstance(value, str) else value
 
 
 def _several(value: object) -> object:
@@ -119,6 +124,19 @@ class Provider(Section):
     endpoint: Annotated[str | None, BeforeValidator(_none_for_off)] = None
     headers: Headers = {}
     options: dict[str, Any] = {}
+
+    def target(self, name: str) -> Target:
+        """Where this entry, called `name`, is dialled and as whom."""
+        return Target(
+            name=name,
+            kind=self.kind,
+            model=self.model,
+            url=self.url or "",
+            endpoint=self.endpoint or "",
+            api_key=self.api_key.get_secret_value().strip() if self.api_key else "",
+            headers={key: value.get_secret_value() for key, value in self.headers.items()},
+            options=dict(self.options),
+        )
 
 
 class LastRungSettings(Section):
@@ -224,7 +242,7 @@ class Config(Section):
     edges: Edges = Field(default_factory=Edges)
     record: Record = Field(default_factory=Record)
     limits: Limits = Field(default_factory=Limits)
-    public_url: str | None = None
+    public_url: Annotated[str | None, BeforeValidator(_without_slash)] = None
 
     _folder: Path = PrivateAttr(default_factory=Path)
     _source: str = PrivateAttr(default="")

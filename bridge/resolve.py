@@ -10,7 +10,7 @@ from audio.files import AudioFileError
 from audio.frame import Format
 from bridge import phrases
 from bridge.config_checks import PLACEHOLDER
-from bridge.config_model import BUILT_IN_TOOLS, AgentSettings, Config, LastRungSettings, Provider, Route, ToolSettings
+from bridge.config_model import BUILT_IN_TOOLS, AgentSettings, Config, LastRungSettings, Route, ToolSettings
 from bridge.core.plan import Agent, CallSpec, Candidate, LastRung, Plan, Silence, Tool
 from bridge.shell.endpoints import ToolEndpoint
 from providers.base import Target, ToolSpec
@@ -46,7 +46,7 @@ def call_spec(
     agent. Reads files only for phrases that `preload` has not read."""
     settings = config.agents[agent_name]
     route = config.routes[settings.route]
-    targets = {name: target(name, config.providers[name]) for name in route.providers}
+    targets = {name: config.providers[name].target(name) for name in route.providers}
     candidates = tuple(
         Candidate(one.name, one.kind, one.model, capabilities_for(one, leg), settings.voices.get(one.name, ""))
         for one in targets.values()
@@ -65,24 +65,10 @@ def call_spec(
     return ResolvedCall(spec, targets, tools)
 
 
-def target(name: str, provider: Provider) -> Target:
-    """Where provider entry `name` is dialled and as whom."""
-    return Target(
-        name=name,
-        kind=provider.kind,
-        model=provider.model,
-        url=provider.url or "",
-        endpoint=provider.endpoint or "",
-        api_key=provider.api_key.get_secret_value().strip() if provider.api_key else "",
-        headers={key: value.get_secret_value() for key, value in provider.headers.items()},
-        options=dict(provider.options),
-    )
-
-
 def targets(config: Config) -> dict[str, Target]:
     """The targets that some route names, by name: all that may ever be dialled."""
     used = {name for route in config.routes.values() for name in route.providers}
-    return {name: target(name, config.providers[name]) for name in config.providers if name in used}
+    return {name: config.providers[name].target(name) for name in config.providers if name in used}
 
 
 def preload(config: Config, formats: Iterable[Format]) -> None:

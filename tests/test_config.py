@@ -86,6 +86,7 @@ def test_a_good_one() -> None:
     [
         ("kind: gemini, model", "kind: gemini, modle: x, model", '5: providers.gemini.modle: unknown key "modle" (did you mean "model"?)'),
         ("standby: warm", "standby: hot", "9: routes.default.standby: must be one of: 'cold', 'warm' or 'seeded'"),
+        ("api_key: k3-gemini-key", "api_key: k, options: {voice: x}", "5: providers.gemini.options: kind gemini has no option 'voice'"),
         ("hedge: null", "hedge: soon", "10: routes.default.hedge: must be a duration such as 500ms, 5s, 60m, 12h or 30d"),
         ("hedge: null", "deadlines: {first_audoi: 3}", '10: routes.default.deadlines.first_audoi: unknown key "first_audoi" (did you mean "first_audio"?)'),
         ("hedge: null", "deadlines: {prepare: 3s}", "10: routes.default.deadlines.prepare: must not be later than first_audio (2800 ms)"),
@@ -237,6 +238,8 @@ def test_a_listener_for_everybody_needs_a_token() -> None:
     open_door = broken('listen: "127.0.0.1:8080", agent: reception, auth_token: "${TWILIO_AUTH_TOKEN}"',
                        'listen: "0.0.0.0:8080", agent: reception')  # fmt: skip
     assert open_door.startswith("26: edges.media_ws.auth_token: 0.0.0.0:8080 can be reached from other machines")
+    nameless = problems(GOOD.replace("127.0.0.1", "0.0.0.0").replace('public_url: "https://voice.example.org"', ""))
+    assert [problem.where for problem in nameless] == ["public_url"]
     for host in ("[::1]", "localhost", "127.8.8.8"):
         text = GOOD.replace("127.0.0.1:8080", f"{host}:8080").replace(', auth_token: "${TWILIO_AUTH_TOKEN}"', "")
         assert parse(text).edges.media_ws is not None
