@@ -140,11 +140,11 @@ class Limiter:
     def process(self, pcm: Pcm) -> Pcm:
         if not len(pcm):
             return pcm
+        if self._gain == 1.0 and pcm.max() <= self._threshold and pcm.min() >= -self._threshold:
+            return pcm
         starts = np.arange(0, len(pcm), self._block)
         low = np.minimum.reduceat(pcm, starts).astype(np.float64)
         peaks = np.maximum(np.maximum.reduceat(pcm, starts), -low)
-        if self._gain == 1.0 and peaks.max() <= self._threshold:
-            return pcm
         nodes = [self._gain]
         for due in self._due(peaks).tolist():
             nodes[-1] = min(nodes[-1], due) if len(nodes) > 1 else nodes[-1]
@@ -239,21 +239,32 @@ class Agc:
 
 # ----------------------------------------------------------------------------------------------------- comfort noise
 
-_NOISE_RMS = float(np.sqrt(2 * 4 * (65536.0**2 - 1) / 12))
+_PERIODS = (8191, 7919)  # primes: two loops of different length repeat together after two hours at 8 kHz
+
+
+@lru_cache(maxsize=2)
+def _noise_loop(samples: int) -> Gains:
+    """A seamless loop of noise with an RMS of 1, the same on every machine."""
+    # SplitMix64's finisher on a counter, a stretch of it for each loop; the four 16-bit parts of a hash add up to
+    # nearly Gaussian noise.
+    z = (np.arange(samples, dtype=np.uint64) + np.uint64(samples << 32)) * np.uint64(0x9E3779B97F4A7C15)
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    z ^= z >> np.uint64(31)
+    white = z.view(np.uint16).reshape(-1, 4).sum(axis=1) - 2 * 65535.0
+    soft = white + np.roll(white, 1)
+    soft -= soft.mean()
+    return np.asarray(soft / soft.std(), dtype=np.float32)
 
 
 def comfort_noise(level: float, samples: int, state: int) -> tuple[Pcm, int]:
     """`samples` of soft hiss (int16) at `level` dB and the state to continue with.
 
     Deterministic: the same state gives the same noise, and cutting the stream differently changes nothing. Any whole
-    number starts a stream; numbers closer than the length of a call give overlapping streams. The spectrum falls
+    number starts a stream; a stream started at n + 100 is the one started at n, 100 samples later. The spectrum falls
     towards half the rate, as the noise of a room does on a telephone.
     """
-    # SplitMix64's finisher on a counter; the four 16-bit parts of each hash add up to nearly Gaussian noise.
-    z = (np.arange(samples + 1, dtype=np.uint64) + np.uint64(state % 2**64)) * np.uint64(0x9E3779B97F4A7C15)
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    z ^= z >> np.uint64(31)
-    white = z.view(np.uint16).reshape(-1, 4).sum(axis=1, dtype=np.float32) - np.float32(2 * 65535)
-    gain = np.float32(32768.0 * _ratio(level) / _NOISE_RMS)
-    return _scaled(white[1:] + white[:-1], gain), (state + samples) % 2**64
+    at = np.arange(samples)
+    one, two = (_noise_loop(period).take(at + state % period, mode="wrap") for period in _PERIODS)
+    gain = np.float32(32768.0 * _ratio(level) / np.sqrt(2.0))
+    return _scaled(one + two, gain), (state + samples) % (_PERIODS[0] * _PERIODS[1])

@@ -129,13 +129,12 @@ class Resampler:
 
 _OFFLINE_HALF = 32  # samples of the lower rate on each side: 80 dB, flat to 0.42 of the lower rate
 _OFFLINE_CUTOFF = 0.46
-_OFFLINE_BLOCK = 2048  # output samples at once
 
 
 def convert(pcm: Pcm, rate_in: int, rate_out: int) -> Pcm:
     """All of `pcm` (int16, 1-D) at another rate, without delay: ceil(len * rate_out / rate_in) samples.
 
-    Any whole rates in Hz. Too slow for live audio where a rate is not one of `RATES` (about 10 ms per second of sound).
+    Any whole rates in Hz. Too slow for live audio where a rate is not one of `RATES` (about 2 ms per second of sound).
     Raises ValueError for a rate below 1.
     """
     if min(rate_in, rate_out) < 1:
@@ -154,9 +153,10 @@ def convert(pcm: Pcm, rate_in: int, rate_out: int) -> Pcm:
     padded[half : half + len(pcm)] = pcm
     windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * half)
     out = np.empty(-(-len(pcm) * up // down))
-    for begin in range(0, len(out), _OFFLINE_BLOCK):
-        at = np.arange(begin, min(begin + _OFFLINE_BLOCK, len(out))) * down
-        np.einsum("ij,ij->i", windows[at // up + 1], taps[at % up], out=out[begin : begin + len(at)])
+    for phase in range(min(up, len(out))):  # the output samples that share a row of taps lie `down` apart in the input
+        alike = out[phase::up]
+        first = phase * down // up + 1
+        np.einsum("ij,j->i", windows[first::down][: len(alike)], taps[phase * down % up], out=alike)
     return np.clip(np.rint(out), -32768, 32767).astype(np.int16)
 
 
