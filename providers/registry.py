@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 from audio.frame import Format
 from providers.base import Capabilities, Codec, Target
+from providers.gemini import gemini
 from providers.openai import azure_openai, openai
 from providers.voice_live import voice_live
 from providers.xai import xai
@@ -14,6 +15,7 @@ _KINDS: Mapping[str, Callable[[Target, Format], Codec]] = {
     "openai": openai,
     "azure_openai": azure_openai,
     "azure_voice_live": voice_live,
+    "gemini": gemini,
     "xai": xai,
 }
 
