@@ -1,0 +1,125 @@
+"""Two small machines of the health board: a breaker and a pace. No I/O; times are ns, chance is passed in."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from random import Random
+
+SECOND = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """How long a breaker stays open: seconds the first time, doubled each time it opens again, up to `longest`."""
+
+    first: float
+    longest: float
+
+    def draw(self, level: int, chance: Random) -> int:
+        """ns, with a fifth of jitter either way so that processes and calls do not come back all at once."""
+        return int(min(self.first * 2**level, self.longest) * chance.uniform(0.8, 1.2) * SECOND)
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """When failures open a breaker: `in_a_row` of them without a success between, all within `window` seconds, or
+    `share` of at least `at_least` outcomes within it. `lease`: seconds a probe may take before another is let in."""
+
+    window: float = 60.0
+    in_a_row: float = 3.0
+    share: float = 0.5
+    at_least: int = 10
+    lease: float = 10.0
+    pause: Pause = Pause(5.0, 120.0)
+
+
+class Breaker:
+    """Closed; open until a time; then half-open, letting in one probe at a time until a success closes it.
+
+    `wait(now)` is 0 when a dial may go ahead, else the ns until one may.
+    """
+
+    def __init__(self, rules: Rules, chance: Random) -> None:
+        self._rules = rules
+        self._chance = chance
+        self._until: int | None = None  # None: closed
+        self._probe_ends = 0
+        self._level = 0
+        self._row: deque[tuple[int, float]] = deque()  # failures since the last success: when, weight
+        self._outcomes: deque[tuple[int, float]] = deque(maxlen=200)  # when, weight; a success weighs -1
+
+    def closed(self) -> bool:
+        return self._until is None
+
+    def wait(self, now: int) -> int:
+        if self._until is None:
+            return 0
+        return max(0, self._until - now, self._probe_ends - now)
+
+    def probe(self, now: int) -> None:
+        """A dial goes ahead. If the breaker is half-open it is the probe; no second one for the lease."""
+        if self._until is not None:
+            self._probe_ends = now + int(self._rules.lease * SECOND)
+
+    def failed(self, now: int, weight: float = 1.0) -> None:
+        """One failure. Ignored while open: it was on its way before, or is somebody's old link."""
+        if self._until is not None:
+            if now >= self._until:
+                self._open(now, self._rules.pause)
+            return
+        self._row.append((now, weight))
+        self._outcomes.append((now, weight))
+        since = now - int(self._rules.window * SECOND)
+        for entries in (self._row, self._outcomes):
+            while entries[0][0] < since:
+                entries.popleft()
+        in_a_row = sum(each for _, each in self._row)
+        bad = sum(each for _, each in self._outcomes if each > 0)
+        good = sum(-each for _, each in self._outcomes if each < 0)
+        many = len(self._outcomes) >= self._rules.at_least and bad >= self._rules.share * (bad + good)
+        if in_a_row >= self._rules.in_a_row or many:
+            self._open(now, self._rules.pause)
+
+    def trip(self, now: int, pause: Pause) -> None:
+        """Open at once: this failure says by itself that the next dial fails too."""
+        if self._until is None or now >= self._until:
+            self._open(now, pause)
+
+    def succeeded(self, now: int) -> None:
+        """Audio was generated. While half-open it closes the breaker if a probe is under way; while open it is ignored:
+        old links often go on when new ones fail."""
+        if self._until is None:
+            self._row.clear()
+            self._level = 0
+            self._outcomes.append((now, -1.0))
+        elif self._until <= now < self._probe_ends:
+            self._until = None
+            self._row.clear()
+            self._outcomes.clear()
+
+    def _open(self, now: int, pause: Pause) -> None:
+        self._until = now + pause.draw(self._level, self._chance)
+        self._probe_ends = 0
+        self._level += 1
+        self._row.clear()
+        self._outcomes.clear()
+
+
+class Pace:
+    """At most `limit` events in any minute; less important ones leave room for others by a smaller `share`."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._recent: deque[int] = deque()
+
+    def wait(self, now: int, share: float = 1.0) -> int:
+        """ns until one more is allowed; 0: now."""
+        while self._recent and self._recent[0] <= now - 60 * SECOND:
+            self._recent.popleft()
+        allowed = max(1, int(self._limit * share))
+        excess = len(self._recent) - allowed
+        return self._recent[excess] + 60 * SECOND - now if excess >= 0 else 0
+
+    def take(self, now: int) -> None:
+        self._recent.append(now)

@@ -1,0 +1,221 @@
+"""The shared health board: who may be dialled now. One per process, fed by every call, asked before every dial.
+
+Breakers stand under four keys, made from what an entry dials and as whom, never from its kind or name: the endpoint
+(region included), the account (what is rate limited), the credential, the account's model. A dial needs all four to let
+it through; each class of fault moves one of them. Nothing but generated audio counts as a success.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import math
+from collections import deque
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass, field
+from random import Random
+from typing import Literal
+from urllib.parse import urlsplit
+
+from bridge.core.events import Chosen
+from bridge.shell.breaker import SECOND, Breaker, Pace, Pause, Rules
+from providers.base import Fault, FaultClass, Target
+
+Purpose = Literal["call", "handover", "standby", "probe"]
+Scope = Literal["endpoint", "account", "credential", "model"]
+Key = tuple[str, ...]
+
+FIRST_AUDIO_MS = 800
+"""What is expected of a provider of which too little is known."""
+
+_ENOUGH = 5  # first-audio times before they are believed
+_REMEMBERED = 50
+
+CONNECTIONS_PER_MINUTE: Mapping[str, int] = {"azure_voice_live": 30}
+"""New connections an account allows per minute, by kind (Voice Live documents 30 per resource)."""
+
+OTHERWISE_PER_MINUTE = 100
+
+UNLIMITED = 1_000_000
+"""For servers on this machine, which nobody meters."""
+
+SHARE: Mapping[Purpose, float] = {"handover": 1.0, "call": 0.8, "standby": 0.6, "probe": 0.6}
+"""How much of the pace each purpose may use up: a standby leaves room for callers, and those for running calls."""
+
+
+@dataclass(frozen=True, slots=True)
+class HealthRules:
+    """Starting values. `account`: a credential that was refused; `config`: a model that does not exist or a refused
+    configuration; `limited`: a rate limit of which the provider does not say when it ends."""
+
+    counted: Rules = field(default_factory=Rules)
+    account: Pause = field(default_factory=lambda: Pause(300.0, 3600.0))
+    config: Pause = field(default_factory=lambda: Pause(60.0, 1800.0))
+    limited: Pause = field(default_factory=lambda: Pause(5.0, 60.0))
+
+
+_COUNTED: Mapping[FaultClass, tuple[Scope, float]] = {
+    FaultClass.NETWORK: ("endpoint", 1.0),
+    FaultClass.OVERLOADED: ("model", 1.0),
+    FaultClass.STALLED: ("model", 2.0),  # these cost a caller seconds, not milliseconds
+    FaultClass.SLOW: ("model", 2.0),
+    FaultClass.EMPTY: ("model", 1.0),
+}
+"""Faults that add up: which breaker, what weight. Rate limits, accounts and configurations act at once instead;
+expiry, rotation and refused content say nothing about health."""
+
+
+class Limit:
+    """An account's rate limit: no capacity until `until`."""
+
+    def __init__(self) -> None:
+        self.until = 0
+        self.level = 0
+
+    def wait(self, now: int) -> int:
+        return max(0, self.until - now)
+
+
+class HealthBoard:
+    """`choose` answers a `Choose`, `report` takes a `Health`. `chance` jitters pauses; `paces` sets connections per
+    minute by provider name where the kind's own figure is not right."""
+
+    def __init__(
+        self, chance: Random, rules: HealthRules | None = None, paces: Mapping[str, int] | None = None
+    ) -> None:
+        self._chance = chance
+        self._rules = rules or HealthRules()
+        self._set_paces = dict(paces or {})
+        self._breakers: dict[Key, Breaker] = {}
+        self._limits: dict[Key, Limit] = {}
+        self._paces: dict[Key, Pace] = {}
+        self._first_audio: dict[Key, deque[int]] = {}
+
+    def choose(
+        self, request: int, candidates: Sequence[Target], purpose: Purpose, exclude: Container[str], now: int
+    ) -> Chosen:
+        """The first candidate, in the order given, that may be dialled now; it counts as dialled. A handover prefers
+        one whose breakers are closed to one that would be a probe."""
+        waits: list[int] = []
+        reasons: list[str] = []
+        ways = (True, False) if purpose == "handover" else (False,)
+        for only_closed in ways:
+            waits, reasons = [], []
+            for target in candidates:
+                if target.name in exclude:
+                    continue
+                wait, why = self._wait(target, purpose, now)
+                if wait > 0:
+                    waits.append(wait)
+                    reasons.append(f"{target.name}: {why}")
+                elif not only_closed or self._closed(target):
+                    self._dialled(target, now)
+                    p90 = self.first_audio_p90_ms(target)
+                    return Chosen(request, target.name, "; ".join(reasons), first_audio_p90_ms=p90)
+        if not waits:
+            return Chosen(request, None, "every provider has been tried or is excluded")
+        return Chosen(request, None, "; ".join(reasons), retry_ms=math.ceil(min(waits) / 1e6))
+
+    def report(self, target: Target, fault: Fault | None, first_audio_ms: int | None, now: int) -> None:
+        """Evidence: a fault, or (`fault` None) generated audio, `first_audio_ms` after it was asked for."""
+        keys = keys_of(target)
+        if fault is None:
+            for scope in ("endpoint", "credential", "model"):
+                if keys[scope] in self._breakers:
+                    self._breakers[keys[scope]].succeeded(now)
+            if keys["account"] in self._limits:
+                self._limits[keys["account"]].level = 0
+            if first_audio_ms is not None:
+                times = self._first_audio.setdefault(keys["model"], deque(maxlen=_REMEMBERED))
+                times.append(first_audio_ms)
+        elif fault.kind in _COUNTED:
+            scope, weight = _COUNTED[fault.kind]
+            self._breaker(keys[scope]).failed(now, weight)
+        elif fault.kind is FaultClass.ACCOUNT:
+            self._breaker(keys["credential"]).trip(now, self._rules.account)
+        elif fault.kind is FaultClass.CONFIG:
+            self._breaker(keys["model"]).trip(now, self._rules.config)
+        elif fault.kind is FaultClass.RATE_LIMITED:
+            self._limited(keys["account"], fault.retry_after_ms, now)
+
+    def first_audio_p90_ms(self, target: Target) -> int:
+        """Nine in ten replies of the model began within this time after the ask, lately."""
+        times = self._first_audio.get(keys_of(target)["model"], ())
+        if len(times) < _ENOUGH:
+            return FIRST_AUDIO_MS
+        return sorted(times)[math.ceil(len(times) * 0.9) - 1]
+
+    # ----------------------------------------------------------------------------------------------------------- parts
+
+    def _breaker(self, key: Key) -> Breaker:
+        if key not in self._breakers:
+            self._breakers[key] = Breaker(self._rules.counted, self._chance)
+        return self._breakers[key]
+
+    def _known(self, target: Target) -> list[tuple[Scope, Breaker]]:
+        keys = keys_of(target)
+        scopes: tuple[Scope, ...] = ("credential", "model", "endpoint")
+        return [(scope, self._breakers[keys[scope]]) for scope in scopes if keys[scope] in self._breakers]
+
+    def _closed(self, target: Target) -> bool:
+        return all(breaker.closed() for _, breaker in self._known(target))
+
+    def _wait(self, target: Target, purpose: Purpose, now: int) -> tuple[int, str]:
+        """The longest of what keeps the target from being dialled, in ns, and what that is."""
+        account = keys_of(target)["account"]
+        obstacles = [(breaker.wait(now), f"{scope} breaker open") for scope, breaker in self._known(target)]
+        if account in self._limits:
+            obstacles.append((self._limits[account].wait(now), "account rate limited"))
+        obstacles.append((self._pace(target).wait(now, SHARE[purpose]), "connection pace reached"))
+        return max(obstacles)
+
+    def _dialled(self, target: Target, now: int) -> None:
+        for _, breaker in self._known(target):
+            breaker.probe(now)
+        self._pace(target).take(now)
+
+    def _pace(self, target: Target) -> Pace:
+        account = keys_of(target)["account"]
+        if account not in self._paces:
+            usual = CONNECTIONS_PER_MINUTE.get(target.kind, OTHERWISE_PER_MINUTE)
+            if _is_local(target):
+                usual = UNLIMITED
+            self._paces[account] = Pace(self._set_paces.get(target.name, usual))
+        return self._paces[account]
+
+    def _limited(self, account: Key, retry_after_ms: int | None, now: int) -> None:
+        limit = self._limits.setdefault(account, Limit())
+        if retry_after_ms is not None:
+            until = now + retry_after_ms * SECOND // 1000
+        else:
+            if limit.wait(now):  # many calls tell of one and the same limit
+                return
+            until = now + self._rules.limited.draw(limit.level, self._chance)
+            limit.level += 1
+        limit.until = max(limit.until, until)
+
+
+def keys_of(target: Target) -> dict[Scope, Key]:
+    """The four keys of an entry. The credential is a digest: a board may be shown or logged."""
+    address = (target.url or target.endpoint or target.kind).rstrip("/").lower()
+    where = (address, str(target.options.get("region", "")))
+    secret = hashlib.sha256("\0".join([target.api_key, *_own_headers(target)]).encode()).hexdigest()[:16]
+    return {
+        "endpoint": ("endpoint", *where),
+        "account": ("account", *where, secret),
+        "credential": ("credential", *where, secret),
+        "model": ("model", *where, secret, target.model),
+    }
+
+
+def _is_local(target: Target) -> bool:
+    host = urlsplit(target.url or target.endpoint).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _own_headers(target: Target) -> list[str]:
+    """Extra headers may be what tells two accounts behind one gateway apart."""
+    return [f"{name.lower()}:{value}" for name, value in sorted(target.headers.items())]
