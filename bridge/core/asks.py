@@ -34,7 +34,6 @@ class Asks:
         reply = Reply(self._count, link.number, link.provider, transcript, desk.now, continuation, after_tool)
         desk.conversation.new_reply(exchange, reply)
         self._links.ask(link, Ask(reply.ask, instructions))
-        link.used = True
         desk.note(
             "asked",
             ask=reply.ask,

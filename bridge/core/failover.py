@@ -187,8 +187,8 @@ class Failover:
             desk.do(Health(link.provider, fault))
 
     def _phase(self, link: Link) -> str:
-        if not link.ready:
-            return "configuring" if link.state is LinkState.CONFIGURING else "dialling"
+        if not link.ready_ns:
+            return "configuring" if link.configured else "dialling"
         if link is not self.active:
             return "standby"
         exchange = self._desk.conversation.open

@@ -15,7 +15,15 @@ class Waiter:
     link: int
     ask: int
     call_id: str
-    delivered: bool = False
+    delivered_ns: int | None = None
+
+    @property
+    def delivered(self) -> bool:
+        return self.delivered_ns is not None
+
+    def delivered_after(self, now: int) -> bool:
+        """Not delivered, or only after `now`."""
+        return self.delivered_ns is None or self.delivered_ns > now
 
 
 @dataclass(slots=True)
@@ -45,12 +53,15 @@ class Ledger:
         self.calls[call.number] = call
         return call
 
-    def same(self, exchange: int, name: str, link: int) -> ToolCall | None:
-        """The call of that name which another link already made in this exchange and this link has not yet been
-        answered with: models word arguments differently, so the name decides."""
+    def same(self, exchange: int, name: str, link: int, ask: int, asked_ns: int) -> ToolCall | None:
+        """The call this one repeats: of that name in this exchange, made by another link, or by this one for an earlier
+        ask whose result it did not have when it was asked again. Models word arguments differently, so the name
+        decides."""
         for call in self.calls.values():
-            if call.exchange == exchange and call.name == name and all(waiter.link != link for waiter in call.waiters):
-                return call
+            if call.exchange == exchange and call.name == name:
+                mine = [waiter for waiter in call.waiters if waiter.link == link]
+                if all(waiter.ask != ask and waiter.delivered_after(asked_ns) for waiter in mine):
+                    return call
         return None
 
     def running(self, exchange: int) -> list[ToolCall]:

@@ -24,7 +24,8 @@ class LinkState(Enum):
 @dataclass(slots=True)
 class Link:
     """`known`: how many exchanges of the conversation its session has been told or has lived through. `asks`: replies
-    asked for and not ended. `turn`: the caller turn being streamed to it. `told`: text of assistant items by ref."""
+    asked for and not ended. `turn`: the caller turn being streamed to it. `told`: text of assistant items by ref. `configured`: it
+    was sent its configuration."""
 
     number: int
     candidate: Candidate
@@ -34,7 +35,7 @@ class Link:
     ready_ns: int = 0
     expires_ns: int | None = None
     known: int = 0
-    used: bool = False
+    configured: bool = False
     turn: int | None = None
     asks: set[int] = field(default_factory=set)
     waiting: Ask | None = None
@@ -78,6 +79,7 @@ class Links:
     def up(self, link: Link) -> None:
         """The socket is open: configure the session."""
         link.state = LinkState.CONFIGURING
+        link.configured = True
         self._desk.do(Send(link.number, Configure(session_for(self._desk.spec.agent, link.candidate))))
         self._desk.after(link.timer, self._desk.deadlines.configured)
 

@@ -44,6 +44,8 @@ class Switchboard(Protocol):
     active: Link | None
     standby_first_audio_ms: int
 
+    @property
+    def holding(self) -> bool: ...
     def ready(self, link: Link, expires_in_ms: int | None) -> None: ...
     def proven(self, link: Link) -> None: ...
     def lost(self, link: Link, fault: Fault, detection_ms: int = 0) -> None: ...
@@ -191,9 +193,11 @@ class Replies:
         """A result arrived for the open exchange."""
         link = self._board.active
         reply = exchange.reply
-        if link is None or reply is None or reply.link != link.number:
+        if link is None or self._board.holding:
             return
-        if reply.ended and not self._tools.owed(reply):
+        if reply is None or reply.link != link.number:
+            self._tools.tell(exchange, link)
+        elif reply.ended and not self._tools.owed(reply):
             self.go_on(link, exchange, reply)
 
     def _refused(self, exchange: Exchange) -> None:

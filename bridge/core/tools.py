@@ -34,7 +34,7 @@ class Tools:
             desk.note("tool_called", call=0, name=HANG_UP, provider=link.provider)
             return
         tool = self._known.get(event.name)
-        call = self._repeated(tool, exchange, event.name, link)
+        call = self._repeated(tool, exchange, event.name, reply)
         if call is None:
             call = desk.ledger.add(exchange.id, event.name, event.arguments, desk.now)
             exchange.calls.append(call.number)
@@ -49,10 +49,10 @@ class Tools:
         if call.state == "done":
             self._deliver(call)
 
-    def _repeated(self, tool: Tool | None, exchange: Exchange, name: str, link: Link) -> ToolCall | None:
+    def _repeated(self, tool: Tool | None, exchange: Exchange, name: str, reply: Reply) -> ToolCall | None:
         if tool is not None and (tool.repeatable or not tool.side_effects):
             return None
-        return self._desk.ledger.same(exchange.id, name, link.number)
+        return self._desk.ledger.same(exchange.id, name, reply.link, reply.ask, reply.asked_ns)
 
     def cancelled(self, link: Link, call_ids: tuple[str, ...]) -> None:
         """The provider withdrew calls: what runs goes on, its result is not sent there."""
@@ -61,7 +61,7 @@ class Tools:
             if call is not None:
                 for waiter in call.waiters:
                     if waiter.call_id == call_id:
-                        waiter.delivered = True
+                        waiter.delivered_ns = self._desk.now
 
     def done(self, event: ToolDone) -> ToolCall | None:
         """A tool finished. Returns its call, None for one that is not running."""
@@ -81,7 +81,8 @@ class Tools:
             if not waiter.delivered and link is not None:
                 self._links.send(link, ToolOutput(waiter.call_id, call.name, call.output))
                 call.told.add(link.number)
-            waiter.delivered = True
+            if waiter.delivered_ns is None:
+                waiter.delivered_ns = self._desk.now
 
     def owed(self, reply: Reply) -> bool:
         """Is a result still owed to the link that made this reply?"""

@@ -1,7 +1,7 @@
 """A whole call on simulated time: a caller, a carrier and providers around a real `Call`.
 
-Providers here speak events, not wire: each link answers commands after given delays with audio whose bytes say which ask
-and which word they belong to, so that what the caller heard can be read back word by word.
+Providers here speak events, not wire: each link answers commands after given delays with audio whose bytes say which
+word they are, so that what the caller heard can be read back word by word.
 """
 
 from __future__ import annotations
@@ -152,9 +152,10 @@ class SimLink:
 
     def first_word(self) -> int:
         """Continue after the last word of a partial reply seeded at the end, else begin."""
+        asks = [index for index, command in enumerate(self.log) if isinstance(command, pb.Ask)]
         told = [
             item.text
-            for command in self.log
+            for command in self.log[asks[-2] if len(asks) > 1 else 0 :]
             if isinstance(command, pb.Seed)
             for item in command.items
             if isinstance(item, pb.Text)
@@ -321,8 +322,9 @@ class Stage:
     def _do_open(self, effect: fx.Open) -> None:
         act = self.behaviours[effect.provider]
         link = self.links[effect.link] = SimLink(self, effect.link, effect.provider, act, self.now)
-        if act.refuse is not None:
-            self.later(act.connect, lambda: link.die(act.refuse))  # type: ignore[arg-type]
+        refusal = act.refuse
+        if refusal is not None:
+            self.later(act.connect, lambda: link.die(refusal))
         else:
             self.later(act.connect, lambda: link.alive and self.dispatch(ev.LinkUp(link.number)))
 
