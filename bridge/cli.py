@@ -71,6 +71,42 @@ def check(
     raise typer.Exit(command(file, as_json))
 
 
+@app.command(epilog="Example: segue dial ws://127.0.0.1:8080/twilio --audio call.wav --record out.wav")
+def dial(
+    target: Annotated[str, typer.Argument(help="ws(s):// of a media stream, http(s):// of its TwiML.")],
+    audio: Annotated[Path | None, typer.Option(help="What the caller says; by default a test caller.")] = None,
+    record: Annotated[Path | None, typer.Option(help="Stereo: caller left, agent right; .wav or .flac.")] = None,
+    talk_over: Annotated[bool, typer.Option("--talk-over", help="Play the audio as it is, without waiting.")] = False,
+    keys: Annotated[str, typer.Option(help='Keys: "12#" after the last turn, "3.5:9" at 3.5 s.')] = "",
+    param: Annotated[list[str] | None, typer.Option(help="NAME=VALUE, a custom parameter; may be repeated.")] = None,
+    timeout: Annotated[float, typer.Option(help="Seconds after which the call is given up.")] = 180.0,
+    drop: Annotated[list[float] | None, typer.Option(help="Lose the socket this many seconds in; repeatable.")] = None,
+    away: Annotated[float, typer.Option(help="Seconds until the carrier comes back after --drop.")] = 0.5,
+    auth_token: Annotated[str, typer.Option(envvar="TWILIO_AUTH_TOKEN", help="Sign as the carrier does.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Call a bridge as a carrier would, and measure what it hears.
+
+    The caller waits politely for its turns. The exit code is 1 when nobody spoke."""
+    from bridge.dial.client import Job
+    from bridge.dial.run import DEFAULT_AUDIO, parse_keys
+    from bridge.dial.run import dial as call
+
+    job = Job(
+        target=target,
+        audio=audio or DEFAULT_AUDIO,
+        record=record,
+        manner="talk_over" if talk_over else "polite",
+        keys=parse_keys(keys),
+        parameters=dict(_pair(item) for item in param or ()),
+        timeout=timeout,
+        drops=drop or (),
+        away=away,
+        auth_token=auth_token,
+    )
+    raise typer.Exit(call(job, as_json))
+
+
 @app.command(epilog="Example: segue replay calls/CA0123 --json")
 def replay(
     call: Annotated[str, typer.Argument(help="A call's folder, or its name below --folder.")],
@@ -110,6 +146,13 @@ def calls_show(
     root = record_folder(folder)
     show(root, call)
     raise typer.Exit(show_command(root, call, as_json, svg))
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise UserError(f'--param "{text}": write NAME=VALUE')
+    return name, value
 
 
 def record_folder(given: Path | None) -> Path:

@@ -14,7 +14,9 @@ class UserError(Exception):
 _KNOWN = (
     ("bridge.config", "ConfigError"),
     ("bridge.shell.record_read", "RecordError"),
-    ("bridge.fakes.script", "ScriptError"),
+    ("bridge.fakes.checks", "ScriptError"),
+    ("bridge.dial.client", "DialError"),
+    ("bridge.edges.media_ws", "EdgeError"),
     ("audio.files", "AudioFileError"),
 )
 

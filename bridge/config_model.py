@@ -124,6 +124,7 @@ class Provider(Section):
     endpoint: Annotated[str | None, BeforeValidator(_none_for_off)] = None
     headers: Headers = {}
     options: dict[str, Any] = {}
+    connections_per_minute: Annotated[Count, Field(ge=1, le=100_000)] | None = None
 
     def target(self, name: str) -> Target:
         """Where this entry, called `name`, is dialled and as whom."""
@@ -275,6 +276,11 @@ class Config(Section):
         """A path named in the file, `~` expanded, made absolute against the file's folder."""
         path = Path(name).expanduser()
         return path if path.is_absolute() else self._folder / path
+
+    def paces(self) -> dict[str, int]:
+        """New connections per minute by provider, where the file sets them."""
+        pace = {name: provider.connections_per_minute for name, provider in self.providers.items()}
+        return {name: limit for name, limit in pace.items() if limit is not None}
 
     def secrets(self) -> tuple[str, ...]:
         """Every secret value in it, longest first, for the code that keeps them out of logs and records."""
