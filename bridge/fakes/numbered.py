@@ -1,9 +1,9 @@
 """Numbers hidden in caller speech, so that a test hears whether a question arrived whole, once and in order.
 
-`number_speech` lays nine faint tones under the spoken part of a recording: seven sustained ones spell the number (three
-digits), the length (three digits) and a check digit; two hop every 100 ms through a sequence that names the place in the
-turn. `read_number` finds them again after G.711, resampling, mild noise and cuts, and says which stretches never came and
-which came twice.
+`number_speech` lays nine faint tones under the spoken part of a recording: seven sustained ones spell the number
+(three digits), the length (three digits) and a check digit; two hop every 100 ms through a sequence that names the
+place in the turn. `read_number` finds them again after G.711, resampling, mild noise and cuts, and says which
+stretches never came and which came twice.
 """
 
 from __future__ import annotations
