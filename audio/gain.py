@@ -140,7 +140,7 @@ class Limiter:
     def process(self, pcm: Pcm) -> Pcm:
         if not len(pcm):
             return pcm
-        if self._gain == 1.0 and pcm.max() <= self._threshold and pcm.min() >= -self._threshold:
+        if self._gain == 1.0 and int(pcm.max()) <= self._threshold and int(pcm.min()) >= -self._threshold:
             return pcm
         starts = np.arange(0, len(pcm), self._block)
         low = np.minimum.reduceat(pcm, starts).astype(np.float64)

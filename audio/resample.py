@@ -19,7 +19,7 @@ from audio.frame import Pcm
 RATES = (8000, 16000, 24000, 48000)
 _DELAY = 22  # samples of the lower rate: 2.75 ms at 8 kHz
 _BLOCK = 8  # samples of the lower rate per row of the matrix product; the fastest of 4 to 40 at 20 ms
-_SLICE = 16384  # input samples taken at once: keeps the working memory of a whole file small
+_SLICE = 4800  # input samples taken at once: the working memory of a long chunk or a file stays in the cache
 _CUTOFF = 0.455
 _ATTENUATION_DB = 60.0
 _UNIT = 2.0**20

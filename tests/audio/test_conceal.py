@@ -84,6 +84,17 @@ def test_no_join_clicks(format, missing):
     assert jumps.max() < 1.5 * np.abs(np.diff(sound(frames))).max()
 
 
+@pytest.mark.parametrize("format", [PCM16_8K, PCM16_24K])
+@pytest.mark.parametrize("first", range(6, 12))
+def test_even_sound_without_a_pitch_has_no_step(format, first):
+    """A 40 Hz tone is slower than any pitch looked for: neither where the loop begins nor where it goes round does the
+    covered sound jump."""
+    at = np.arange(format.rate // 2) / format.rate
+    pcm = np.rint(10000 * np.sin(2 * np.pi * 41.3 * at)).astype(np.int16)
+    made = sound(through(as_frames(pcm, format), {first, first + 1, first + 2}, format))
+    assert np.abs(np.diff(made)).max() < 1400 * 8000 / format.rate
+
+
 @pytest.mark.parametrize("format", FORMATS)
 def test_the_first_good_frame_blends_in_and_is_its_own_afterwards(format):
     frames = as_frames(voice(130, format.rate), format)

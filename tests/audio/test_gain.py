@@ -176,6 +176,14 @@ def test_limiter_rides_loud_sound_without_distortion_and_lets_go():
     assert last is quiet
 
 
+def test_limiter_sees_a_rise_coming_within_what_it_was_given():
+    """The gain is down before the loud part begins, so that its first swing is no higher than the later ones."""
+    pcm = tone(400, 8000, 0.1, peak=32000)
+    pcm[:400] //= 4
+    out = np.abs(Limiter(8000).process(pcm).astype(int))
+    assert out[400:440].max() <= 1.01 * out[600:].max()
+
+
 def test_limiter_keeps_order_of_loudness():
     """The soft knee gives a louder tone a higher peak, up to the ceiling."""
     tops = []

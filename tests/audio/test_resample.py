@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from audio.resample import RATES, Resampler, convert
+from audio.resample import RATES, Resampler, _block_matrix, convert
 
 PAIRS = list(permutations(RATES, 2))
 
@@ -42,6 +42,15 @@ def test_chunks_do_not_matter(pair, sizes, extra, seed):
     pcm = noise(sum(sizes) + extra, seed)
     resampler = Resampler(*pair)
     assert np.array_equal(in_chunks(resampler, pcm, sizes), in_chunks(Resampler(*pair), pcm, []))
+
+
+@pytest.mark.parametrize("pair", PAIRS)
+def test_sums_of_products_are_exact(pair):
+    """Whole multiples of 2**-20, whose sum with any 16-bit samples fits the 53 bits of a float64."""
+    matrix, _ = _block_matrix(*pair)
+    whole = matrix * 2**20
+    assert np.array_equal(whole, np.rint(whole))
+    assert np.abs(whole).sum(axis=0).max() * 32768 < 2**53
 
 
 @pytest.mark.parametrize("pair", PAIRS)
