@@ -8,6 +8,7 @@ marks. Time is an argument: integer nanoseconds.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from audio.frame import Format
@@ -101,6 +102,14 @@ class Playout:
         unsent = b"".join(track.chunks)
         self._truncate(track, max(samples, track.sent))
         return unsent[track.unsent * self._width :]
+
+    def taper(self, key: int, size: int, shape: Callable[[bytes], bytes]) -> None:
+        """Pass the last `size` bytes of the unsent audio through `shape`, which must keep their length."""
+        track = self._known.get(key)
+        if track is None or not track.chunks:
+            return
+        unsent = b"".join(track.chunks)
+        track.chunks = deque([unsent[:-size], shape(unsent[-size:])] if len(unsent) > size else [shape(unsent)])
 
     def resume(self, key: int, data: bytes) -> None:
         """A finished track goes on after all, first with `data`."""

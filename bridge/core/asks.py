@@ -45,11 +45,13 @@ class Asks:
         times = desk.deadlines
         desk.after("prepare", times.prepare)
         desk.after("first audio", times.first_audio_after_tool if after_tool else times.first_audio)
+        if desk.plan.hedge_ms is not None:
+            desk.after("hedge", desk.plan.hedge_ms)
         return reply
 
     def stop_clocks(self) -> None:
         """No reply is waited for."""
-        for name in ("prepare", "first audio", "stall"):
+        for name in ("prepare", "first audio", "stall", "hedge"):
             self._desk.timers.clear(name)
 
     def void(self, reply: Reply) -> None:

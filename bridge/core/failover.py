@@ -22,6 +22,7 @@ from providers.base import BeginTurn, EndTurn, Fault, FaultClass, Forget, Histor
 UNCOUNTED = {FaultClass.PLANNED, FaultClass.EXPIRED, FaultClass.REFUSED}
 PROOF_MS = 2000
 REOPEN_MS = 5000
+FAIL_BACK_MS = 30_000
 GO_AWAY_RESERVE_MS = 5000
 FORECAST_SHARE = 0.02
 MESSAGE_MS = 60_000
@@ -79,7 +80,8 @@ class Failover:
         self._asked += 1
         self._requests[self._asked] = purpose
         out = sorted(self._excluded | (exclude or set()))
-        self._desk.do(Choose(self._asked, purpose, tuple(out)))  # type: ignore[arg-type]
+        wanted = "standby" if purpose == "back" else purpose
+        self._desk.do(Choose(self._asked, wanted, tuple(out)))  # type: ignore[arg-type]
 
     def chosen(self, event: Chosen) -> None:
         """The health board's answer."""
@@ -89,7 +91,9 @@ class Failover:
         provider = event.provider
         if provider is not None and provider in self._excluded:
             provider = None
-        if purpose == "standby":
+        if purpose == "back":
+            self._back_chosen(provider)
+        elif purpose == "standby":
             self._standby_chosen(provider, event)
         elif self.active is None and self.coming is None:
             if provider is None:
@@ -154,6 +158,7 @@ class Failover:
             self._advance()
         elif role == "standby":
             self.standby = None
+            self._rotating = self._rotating and self._desk.timers.at("rotate") is not None
             self._desk.after("standby", REOPEN_MS)
         elif role == "suspended":
             self._drop_suspended()
@@ -164,6 +169,15 @@ class Failover:
         self._drop_suspended()
         self.suspended = link
         self._active_lost(link, fault, detection_ms)
+
+    def hedge(self, link: Link, waited_ms: int) -> None:
+        """Ask the standby as well; nobody is blamed. Without a standby that is ready nothing happens."""
+        standby = self.standby
+        if standby is None or not standby.ready or self.suspended is not None:
+            return
+        self._desk.note("noticed", what=f"hedged after {waited_ms} ms", provider=standby.provider)
+        self.suspended = link
+        self._active_lost(link, Fault(FaultClass.PLANNED, "hedged turn"), waited_ms)
 
     def _role(self, link: Link) -> str:
         for role in ("active", "coming", "standby", "suspended"):
@@ -214,10 +228,16 @@ class Failover:
         exchange = desk.conversation.open
         if exchange is not None:
             swap.exchange = exchange.id
+            self._watch_silence()
             self._leave_reply(link, exchange, swap)
         if fault.kind not in UNCOUNTED and (exchange is not None or fault.kind is not FaultClass.NETWORK):
             self._tried[link.provider] = fault.kind
         self._advance()
+
+    def _watch_silence(self) -> None:
+        after_ms = self._desk.spec.agent.bridge_phrase_after_ms
+        if after_ms is not None:
+            self._desk.after("bridge", after_ms)
 
     def _leave_reply(self, link: Link, exchange: Exchange, swap: Swap) -> None:
         """What becomes of the reply the link was giving."""
@@ -460,6 +480,7 @@ class Failover:
 
     def ensure_standby(self) -> None:
         """Open a standby where the route wants one and there is none."""
+        self._watch_fail_back()
         if self._desk.plan.standby != "cold" and self.standby is None and self.active is not None:
             self._choose("standby", {self.active.provider, *self._tried})
 
@@ -504,6 +525,36 @@ class Failover:
             self._probe(link, PROOF_MS)
         self._desk.after("standby", self._desk.deadlines.standby_probe)
 
+    # ------------------------------------------------------------------------------------------------------ fail-back
+
+    def _preferred(self) -> set[str]:
+        """Providers the route would rather use than the active one."""
+        names = [candidate.name for candidate in self._desk.plan.candidates]
+        active = self.active.provider if self.active is not None else names[0]
+        return set(names[: names.index(active)])
+
+    def _watch_fail_back(self) -> None:
+        if self._desk.plan.fail_back and self._preferred() and self._desk.timers.at("fail back") is None:
+            self._desk.after("fail back", FAIL_BACK_MS)
+
+    def fail_back(self) -> None:
+        """The timer "fail back": is somebody better up again?"""
+        preferred = self._preferred() - self._excluded
+        if self.active is None or self._rotating or not preferred:
+            return
+        self._choose("back", {candidate.name for candidate in self._desk.plan.candidates} - preferred)
+
+    def _back_chosen(self, provider: str | None) -> None:
+        if provider is None or self.active is None:
+            self._watch_fail_back()
+            return
+        if self.standby is not None and self.standby.provider != provider:
+            self._links.close(self.standby, "a preferred provider is up again")
+            self.standby = None
+        if self.standby is None:
+            self.standby = self._links.open(provider, "fail back")
+        self._rotate("a preferred provider is up again")
+
     # ------------------------------------------------------------------------------------------------------- rotation
 
     def expiring(self, link: Link, left_ms: int) -> None:
@@ -518,7 +569,7 @@ class Failover:
     def limits(self, link: Link, remaining: float, reset_ms: int) -> None:
         """A rate limit is about to be exhausted: leave before it is."""
         if link is self.active and remaining <= FORECAST_SHARE and not self._rotating:
-            self._rotate(f"rate limit nearly exhausted, resets in {reset_ms} ms", reset_ms)
+            self._rotate(f"rate limit nearly exhausted, resets in {reset_ms} ms")
 
     def watch_age(self) -> None:
         """Arm the timer "age" for the active link's session limit."""
@@ -536,12 +587,14 @@ class Failover:
         else:
             self.watch_age()
 
-    def _rotate(self, why: str, force_after_ms: int) -> None:
+    def _rotate(self, why: str, force_after_ms: int | None = None) -> None:
+        """Swap at the next quiet moment, at the latest after `force_after_ms` when given."""
         if self._rotating:
             return
         self._rotating = True
         self._desk.note("noticed", what=f"planned rotation: {why}")
-        self._desk.after("rotate", force_after_ms)
+        if force_after_ms is not None:
+            self._desk.after("rotate", force_after_ms)
         if self.standby is None:
             self._choose("standby")
         self.rotate_if_quiet()

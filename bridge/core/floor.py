@@ -235,7 +235,7 @@ class Floor:
         exchange = desk.conversation.open
         if exchange is None:
             return
-        exchange.owed_ns = desk.now
+        self._owe(exchange)
         link = self._failover.active
         if link is None:
             self._failover.apologise()
@@ -246,6 +246,19 @@ class Floor:
         link.turn = None
         self._links.send(link, EndTurn(turn.id))
         self._asks.ask(link, exchange)
+
+    def _owe(self, exchange: Exchange) -> None:
+        """The reply is due from now on."""
+        exchange.owed_ns = self._desk.now
+        after_ms = self._desk.spec.agent.bridge_phrase_after_ms
+        if after_ms is not None and exchange.turns:
+            self._desk.after("bridge", after_ms)
+
+    def bridge_phrase(self) -> None:
+        """The timer "bridge": the caller has waited in silence for long; a word of our own, kept out of the history."""
+        exchange = self._desk.conversation.open
+        if exchange is not None and exchange.turns_ended and self._speaker.left == 0:
+            self._speaker.phrase("hold")
 
     # ---------------------------------------------------------------------------------------------------------- keys
 
@@ -282,7 +295,7 @@ class Floor:
         if len(exchange.turns) == 1:
             exchange.kind = "keys"
             self._opened(exchange)
-        exchange.owed_ns = desk.now
+        self._owe(exchange)
         link = self._failover.active
         if link is None:
             self._failover.apologise()
@@ -322,7 +335,7 @@ class Floor:
         """An exchange with no caller turn: the agent speaks because it is asked to."""
         desk = self._desk
         exchange = desk.conversation.new_exchange(kind, words)
-        exchange.owed_ns = desk.now
+        self._owe(exchange)
         self._opened(exchange)
         link = self._failover.active
         if link is not None and not self._failover.holding:

@@ -24,8 +24,8 @@ class LinkState(Enum):
 @dataclass(slots=True)
 class Link:
     """`known`: how many exchanges of the conversation its session has been told or has lived through. `asks`: replies
-    asked for and not ended. `turn`: the caller turn being streamed to it. `told`: text of assistant items by ref. `configured`: it
-    was sent its configuration."""
+    asked for and not ended. `turn`: the caller turn being streamed to it. `told`: text of seeded items by ref.
+    `configured`: it was sent its configuration."""
 
     number: int
     candidate: Candidate

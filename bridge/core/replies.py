@@ -50,6 +50,7 @@ class Switchboard(Protocol):
     def proven(self, link: Link) -> None: ...
     def lost(self, link: Link, fault: Fault, detection_ms: int = 0) -> None: ...
     def stalled(self, link: Link, fault: Fault, detection_ms: int) -> None: ...
+    def hedge(self, link: Link, waited_ms: int) -> None: ...
     def prepare(self) -> None: ...
     def expiring(self, link: Link, left_ms: int) -> None: ...
     def limits(self, link: Link, remaining: float, reset_ms: int) -> None: ...
@@ -294,20 +295,26 @@ class Replies:
         else:
             self._board.stalled(link, Fault(FaultClass.STALLED, f"no audio for {gap} ms within a reply"), gap)
 
-    def prepare(self) -> None:
-        """The timer "prepare": still no audio, ready the standby."""
-        self._board.prepare()
-
     def first_audio_due(self) -> None:
         """The timer "first audio"."""
-        desk = self._desk
-        exchange = desk.conversation.open
+        link, waited = self._silent_link()
+        if link is not None:
+            self._board.stalled(link, Fault(FaultClass.STALLED, f"no audio {waited} ms after the ask"), waited)
+
+    def hedge(self) -> None:
+        """The timer "hedge": ask a second provider; whoever speaks first answers."""
+        link, waited = self._silent_link()
+        if link is not None:
+            self._board.hedge(link, waited)
+
+    def _silent_link(self) -> tuple[Link | None, int]:
+        """The active link if it owes the first audio of the open exchange, and for how long (ms)."""
+        exchange = self._desk.conversation.open
         reply = exchange.reply if exchange is not None else None
         link = self._board.active
         if reply is None or link is None or reply.first_audio_ns is not None or reply.link != link.number:
-            return
-        waited = (desk.now - reply.asked_ns) // MS
-        self._board.stalled(link, Fault(FaultClass.STALLED, f"no audio {waited} ms after the ask"), waited)
+            return None, 0
+        return link, (self._desk.now - reply.asked_ns) // MS
 
     def underrun(self, ask: int, gap_ns: int) -> None:
         """The caller heard silence within a reply."""

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from audio.gain import Fader
-
 from audio.envelope import Envelope
 from audio.frame import Frame
+from audio.gain import Fader
 from audio.turns import TurnDetector
 from bridge.core.desk import MS, Desk
 from bridge.core.effects import ClearLeg, Emit, SendMark
 
+JOIN_MS = 10  # faded out where a reply is cut short, so that the join does not click
 PHRASE = 0  # local phrases have keys <= 0, replies their ask's number
 
 
@@ -135,5 +135,6 @@ class Speaker:
         sent = held - len(desk.playout.rest(ask)) // desk.spec.leg.width
         keep = held if pause is None or pause < sent else min(held, pause + desk.samples(20))
         tail = desk.playout.keep(ask, keep)
+        desk.playout.taper(ask, desk.spec.leg.bytes_for(JOIN_MS), Fader(desk.spec.leg).fade_out)
         self._watch_quiet()
         return tail
