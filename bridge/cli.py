@@ -107,6 +107,28 @@ def dial(
     raise typer.Exit(call(job, as_json))
 
 
+@app.command(epilog="Example: segue fake openai --port 9001 --script faults.yaml --rtt 80")
+def fake(
+    kind: Annotated[str, typer.Argument(help="openai, azure, azure-openai or gemini.")],
+    port: Annotated[int, typer.Option(help="Where to listen; 0 takes any free port.")] = 0,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    script: Annotated[Path | None, typer.Option(help="What to answer, what to break when; docs/fakes.md.")] = None,
+    tls: Annotated[bool, typer.Option("--tls", help="Speak TLS, with a certificate of its own.")] = False,
+    certificate: Annotated[Path | None, typer.Option(help="With --tls: write the certificate to trust here.")] = None,
+    rtt: Annotated[float, typer.Option(help="Round trip in ms; half of it delays every message.")] = 0.0,
+    save: Annotated[Path | None, typer.Option(help="Write what is received here, per connection.")] = None,
+    pace: Annotated[float, typer.Option(help="How much faster than real time replies are made.")] = 4.0,
+    as_json: Json = False,
+) -> None:
+    """Run an emulator of a provider.
+
+    A real server with real speech, which breaks on cue. It runs until it is told to stop."""
+    from bridge.cli_fake import Settings, command, kind_of
+
+    settings = Settings(kind_of(kind), port, host, script, tls, certificate, rtt, save, pace)
+    raise typer.Exit(command(settings, as_json))
+
+
 @app.command(epilog="Example: segue replay calls/CA0123 --json")
 def replay(
     call: Annotated[str, typer.Argument(help="A call's folder, or its name below --folder.")],
