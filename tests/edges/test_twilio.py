@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import random
 from base64 import b64encode
 from typing import Any
@@ -237,8 +238,8 @@ JSON = st.recursive(
 )
 def test_no_shape_raises(event: str, fields: dict[str, object], inner: dict[str, object]) -> None:
     for framer in (TwilioFramer(), started()):
-        framer.received(orjson.dumps({"event": event, **fields}))
-        framer.received(orjson.dumps({"event": event, event: inner}))
+        framer.received(json.dumps({"event": event, **fields}).encode())
+        framer.received(json.dumps({"event": event, event: inner}).encode())
         for item in framer.received(start()):
             assert not isinstance(item, Start) or item.stream
 
