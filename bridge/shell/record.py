@@ -216,8 +216,11 @@ class CallRecorder:
         del self._media[: len(media)]
         text = bytes(self._text)
         del self._text[: len(text)]
-        self._budget.taken += len(media) + len(text)
         return media, text
+
+    def written(self, size: int) -> None:
+        """So many bytes that were taken are on disk, or given up."""
+        self._budget.taken += size
 
     # ----------------------------------------------------------------------------------------------------- buffers
 
@@ -282,7 +285,7 @@ class Recordings:
 
     @property
     def waiting(self) -> int:
-        """Bytes that are not on disk yet."""
+        """Bytes that have not reached the disk yet."""
         return self._budget.waiting
 
     def close(self, timeout: float = 10.0) -> bool:

@@ -24,15 +24,16 @@ class RecordError(Exception):
 @dataclass(slots=True)
 class Step:
     """One input and what the call answered: `given` is a block of `media.bin`, a line of `events.jsonl` or, for the
-    start of the call, None. `outputs`: agent audio and clears; `lines`: notes and checkpoints. `complete`: the record
-    goes on after this step, so nothing of it is missing."""
+    start of the call, None. `outputs`: agent audio and clears; `lines`: notes and checkpoints. `all_outputs`,
+    `all_lines`: the file goes on after this step, so none of these is missing."""
 
     n: int
     now: int
     given: Block | Mapping[str, Any] | None
     outputs: list[Block] = field(default_factory=list)
     lines: list[Mapping[str, Any]] = field(default_factory=list)
-    complete: bool = True
+    all_outputs: bool = True
+    all_lines: bool = True
 
 
 class CallRecord:
@@ -90,12 +91,14 @@ class CallRecord:
         return replace(spec, phrases=phrases)
 
     def targets(self) -> dict[str, Target]:
-        """The providers as recorded. In place of a key stand as many asterisks, as they do wherever a provider's
-        message quoted the key: what codecs hide, they hide here too."""
+        """The providers as recorded. In place of keys and headers stand as many asterisks, as they do wherever a
+        provider's message quoted one: what codecs hide, they hide here too."""
         targets = {}
         for stored in self.head["targets"]:
             target: Target = from_json(stored)
-            targets[target.name] = replace(target, api_key="*" * stored.get("key_length", 0))
+            key, *headers = ("*" * length for length in stored["hidden"])
+            named = {str(number): text for number, text in enumerate(headers)}
+            targets[target.name] = replace(target, api_key=key, headers=named)
         return targets
 
     def notes(self) -> list[Entry]:
@@ -121,7 +124,8 @@ class CallRecord:
             while text.head is not None and text.head.get("n") == step.n:
                 step.lines.append(text.next())
             following = self._following(step.n + 1, media.head, text.head)
-            step.complete = self.tail is not None or media.head is not None
+            step.all_outputs = self.tail is not None or media.head is not None
+            step.all_lines = self.tail is not None or text.head is not None
             yield step
             if following is None:
                 return

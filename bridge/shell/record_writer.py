@@ -24,8 +24,7 @@ from bridge.shell.record_format import EVENTS, HEADER, MEDIA, PHRASE, VERSION
 from providers.base import Target
 
 _SAFE = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,127}")
-_SECRET_HEADER = re.compile(r"auth|key|token|secret|cookie|password", re.IGNORECASE)
-_SHORTEST_SECRET = 6  # anything shorter would be found by chance in sound and text
+_SHORTEST_SECRET = 8  # anything shorter would be found by chance in sound and text
 
 _log = structlog.get_logger("segue.record")
 
@@ -76,14 +75,14 @@ class Snapshot:
 
     def secrets(self) -> list[bytes]:
         """What must not reach the disk, longest first, also as JSON and URLs write it."""
-        found: set[str] = set()
-        for target in self._targets:
-            found.add(target.api_key)
-            for name, value in target.headers.items():
-                if _SECRET_HEADER.search(name):
-                    found |= {value, value.split(" ")[-1]}
+        found = {secret for target in self._targets for secret in _secrets(target)}
         forms = {form for secret in found if len(secret) >= _SHORTEST_SECRET for form in _forms(secret)}
         return sorted(forms, key=len, reverse=True)
+
+
+def _secrets(target: Target) -> list[str]:
+    """The key, and every header: nobody can tell by its name whether it is a credential."""
+    return [target.api_key, *target.headers.values(), *(value.split(" ")[-1] for value in target.headers.values())]
 
 
 def _forms(secret: str) -> set[bytes]:
@@ -95,7 +94,7 @@ def _without_secrets(target: Target) -> dict[str, object]:
     url = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
     stored = to_json(dataclasses.replace(target, url=url, api_key="", headers={}))
     del stored["api_key"], stored["headers"]
-    return {**stored, "key_length": len(target.api_key)}
+    return {**stored, "hidden": [len(target.api_key), *map(len, target.headers.values())]}
 
 
 class Source(Protocol):
@@ -110,6 +109,8 @@ class Source(Protocol):
     def closing(self) -> bool: ...
 
     def take(self) -> tuple[bytes, bytes]: ...
+
+    def written(self, size: int) -> None: ...
 
 
 class Writer:
@@ -164,7 +165,9 @@ class Writer:
                 open_files[source] = _Files(self._folder, source.snapshot)
             for source, files in list(open_files.items()):
                 over = source.closing
-                files.append(*source.take())
+                media, text = source.take()
+                files.append(media, text)
+                source.written(len(media) + len(text))
                 if over:
                     del open_files[source]
                     self._over.put((source, files))

@@ -91,11 +91,9 @@ def list_command(root: Path, as_json: bool, console: Console | None = None) -> i
         console.print(f"No calls in {root}.", markup=False, highlight=False)
         return 0
     table = Table(box=None, pad_edge=False)
-    for title, justify in (
-        ("call", "left"), ("started", "left"), ("length", "right"), ("agent", "left"), ("turns", "right"),
-        ("switches", "right"), ("silence", "right"), ("providers", "left"), ("ended", "left"),
-    ):  # fmt: skip
-        table.add_column(title, justify=justify, overflow="fold")  # type: ignore[arg-type]
+    for title in ("call", "started", "length", "agent", "turns", "switches", "silence", "providers", "ended"):
+        fixed = title in ("started", "length", "turns", "switches", "silence")
+        table.add_column(title, overflow="fold", no_wrap=fixed, justify="right" if fixed else "left")
     for row in rows:
         table.add_row(
             row["call"], row["started"][:19].replace("T", " "), seconds(row["duration_ms"]), row["agent"],

@@ -17,7 +17,7 @@ _CELLS_MS = (50, 100, 200, 250, 500, 1000, 2000, 5000, 10_000, 20_000, 60_000)
 _TICKS_MS = (500, 1000, 2000, 5000, 10_000, 20_000, 60_000, 300_000, 600_000, 3_600_000, 10**9)
 _CALLER_HEX, _LOCAL_HEX = "#1f78c8", "#777777"
 CALLER, LOCAL = -1, -2
-_MOST_ROWS = 5
+_MOST_ROWS = 3
 _MARGIN = 8
 
 
@@ -223,17 +223,23 @@ def _draw_transcript(summary: Mapping[str, Any], view: Scene, console: Console) 
 def _totals(summary: Mapping[str, Any]) -> str:
     totals = summary["totals"]
     parts = [
-        f"{totals['turns']} turns",
-        f"{totals['swaps']} switches",
+        _count(totals["turns"], "turn"),
+        _count(totals["swaps"], "switch"),
         f"{seconds(totals['silence_ms'])} of silence added",
         f"{seconds(totals['replayed_ms'])} of speech replayed",
     ]
     if totals["faults"]:
-        parts.append(f"{totals['faults']} faults")
+        parts.append(_count(totals["faults"], "fault"))
     again = sum(totals["tokens_again"][name] for name in ("input_text", "input_audio", "output_text", "output_audio"))
     if again:
-        parts.append(f"{again} tokens spent again")
+        parts.append(f"{_count(again, 'token')} spent again")
     return ", ".join(parts)
+
+
+def _count(number: int, what: str) -> str:
+    if number == 1:
+        return f"1 {what}"
+    return f"{number} {what}{'es' if what.endswith('ch') else 's'}"
 
 
 # --------------------------------------------------------------------------------------------------------------- SVG
