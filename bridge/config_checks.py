@@ -89,9 +89,6 @@ def split_listen(listen: str) -> tuple[str, int]:
 
 
 def _provider(path: Path, provider: Provider) -> Iterator[Finding]:
-    if provider.kind == "gemini" and "gemini" not in kinds():
-        yield from _entry(path, provider)
-        return
     if provider.kind not in kinds():
         yield (*path, "kind"), f'unknown kind "{provider.kind}"', nearest(provider.kind, kinds())
         return

@@ -86,7 +86,7 @@ def test_a_good_one() -> None:
     [
         ("kind: gemini, model", "kind: gemini, modle: x, model", '5: providers.gemini.modle: unknown key "modle" (did you mean "model"?)'),
         ("standby: warm", "standby: hot", "9: routes.default.standby: must be one of: 'cold', 'warm' or 'seeded'"),
-        ("api_key: k3-gemini-key", "api_key: k, options: {voice: x}", "5: providers.gemini.options: kind gemini has no option 'voice'"),
+        ("api_key: k3-gemini-key", "api_key: k, options: {voice: x}", "5: providers.gemini.options: kind gemini has no option 'voice'; known: api, api_version, auth, capabilities, location, project, thinking_level"),
         ("hedge: null", "hedge: soon", "10: routes.default.hedge: must be a duration such as 500ms, 5s, 60m, 12h or 30d"),
         ("hedge: null", "deadlines: {first_audoi: 3}", '10: routes.default.deadlines.first_audoi: unknown key "first_audoi" (did you mean "first_audio"?)'),
         ("hedge: null", "deadlines: {prepare: 3s}", "10: routes.default.deadlines.prepare: must not be later than first_audio (2800 ms)"),
