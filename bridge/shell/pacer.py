@@ -99,7 +99,7 @@ class Pacer:
             self._timer = None
 
     def _now(self) -> int:
-        return int(self._loop.time() * 1e9)
+        return round(self._loop.time() * 1e9)
 
     def _place(self, now: int) -> int:
         """Where the next slot is 10 to 20 ms away, and the fewest calls are; the latest of those."""

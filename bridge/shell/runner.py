@@ -1,0 +1,390 @@
+"""One running call: feeds its Engine, one input at a time, and does what the Engine answers.
+
+    input ──► recorder ──► Engine ──► actions, in order ──► leg, sockets, tools, health board
+                  ▲                          │
+                  └──────── queue ◄──────────┘  what happens meanwhile comes next; nothing is re-entered
+
+Inputs are events of the edges (`dispatch`), messages and ends of provider sockets, slots of the pacer, and the Engine's
+own deadline. An exception, wherever in here, ends this call with a spoken apology, and no other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import traceback
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from enum import Enum
+from functools import partial
+from typing import Any
+
+import structlog
+
+from bridge.core.effects import (
+    Choose,
+    ClearLeg,
+    Close,
+    Emit,
+    HangUp,
+    Health,
+    Note,
+    Open,
+    Ping,
+    RunTool,
+    SendMark,
+    Transfer,
+)
+from bridge.core.engine import Action, Engine, Transmit
+from bridge.core.events import CallerAudio, Event, Gone, LinkUp, Pulled, Suspect, Tick
+from bridge.core.plan import CallSpec
+from bridge.shell.apology import Apology
+from bridge.shell.endpoints import ToolEndpoint
+from bridge.shell.leg import Leg
+from bridge.shell.pacer import Voice
+from bridge.shell.recording import NotRecorded, Recorder
+from bridge.shell.services import Services
+from bridge.shell.socket import Handler, LinkSocket
+from providers.base import Failure, NetworkError, Target
+
+log = structlog.get_logger("segue.call")
+
+_NEVER = 2**63
+_SOON = 1_000_000  # ns: a timer that fired early is not set again for less
+_TOO_MANY = 10_000
+"""Inputs taken in one go. No call needs as many; a core that answers itself for ever must not stop all calls."""
+
+
+class _Stage(Enum):
+    RUNNING = "running"
+    APOLOGISING = "apologising"  # the Engine failed; the last rung's phrase is being played
+    OVER = "over"
+
+
+class CallRunner:
+    """`start` once; then `dispatch` from the edge. `finished` gets the reason when everything is let go."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        leg: Leg,
+        services: Services,
+        *,
+        spec: CallSpec,
+        targets: Mapping[str, Target],
+        tools: Mapping[str, ToolEndpoint] | None = None,
+        recorder: Recorder | None = None,
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        self.spec = spec
+        self.finished: asyncio.Future[str] = loop.create_future()
+        self._loop = loop
+        self._time = loop.time
+        self._engine = engine
+        self._leg = leg
+        self._services = services
+        self._targets = targets
+        self._candidates = [targets[candidate.name] for candidate in spec.plan.candidates]
+        self._tools = tools or {}
+        self._recorder: Recorder = recorder or NotRecorded()
+        self._stage = _Stage.RUNNING
+        self._now = 0
+        self._begun = 0
+        self._busy = False
+        self._queue: deque[tuple[Callable[[Any, int], None], Any, int]] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = _NEVER
+        self._frame = spec.leg.rate // 50
+        self._bytes_per_second = spec.leg.rate * spec.leg.width
+        self._voice = Voice(self._pull, spec.lead_ms)
+        self._sockets: dict[int, LinkSocket] = {}
+        self._reason = ""
+        self._table: dict[type, Callable[[Any], None]] = {
+            Emit: self._emit,
+            Transmit: self._transmit,
+            Note: self._note,
+            ClearLeg: self._clear,
+            SendMark: lambda action: leg.mark(action.name),
+            Open: self._open,
+            Close: self._close,
+            Ping: self._ping,
+            Choose: self._choose,
+            Health: self._health,
+            RunTool: self._run_tool,
+            Transfer: self._transfer,
+            HangUp: self._hang_up,
+        }
+
+    # ------------------------------------------------------------------------------------------------- from the outside
+
+    @property
+    def over(self) -> bool:
+        """The call has ended and everything of it is let go."""
+        return self._stage is _Stage.OVER
+
+    def start(self) -> None:
+        """Begin the call."""
+        log.info("call started", call=self.spec.call_id, agent=self.spec.agent.name)
+        self._begun = self._tell_time()
+        self._take(self._started, None, 0)
+
+    def dispatch(self, event: Event) -> None:
+        """Something happened. Never raises, never waits; ignored once the call is over."""
+        if self._busy:
+            self._queue.append((self._event, event, 0))
+        else:
+            self._take(self._event, event, 0)
+
+    def received(self, link: int, message: str | bytes) -> None:
+        """The provider on `link` said something."""
+        if self._busy:
+            self._queue.append((self._message, message, link))
+        else:
+            self._take(self._message, message, link)
+
+    def failed(self, link: int, failure: Failure) -> None:
+        """The dial or socket of `link` ended."""
+        self._sockets.pop(link, None)
+        if self._busy:
+            self._queue.append((self._failure, failure, link))
+        else:
+            self._take(self._failure, failure, link)
+
+    def notice(self, what: str) -> None:
+        """A remark of the edge about this call, for the log and for watchers."""
+        log.info("noticed", call=self.spec.call_id, what=what)
+        self._show(Note("noticed", {"what": what}))
+
+    def abandon(self, reason: str) -> None:
+        """End the call now, without a word."""
+        if self.over:
+            return
+        self.dispatch(Gone(reason))
+        with contextlib.suppress(Exception):
+            self._leg.hang_up(reason)
+        self._finish(reason)
+
+    # ---------------------------------------------------------------------------------------------- one input at a time
+
+    def _take(self, feed: Callable[[Any, int], None], what: Any, link: int) -> None:
+        if self._stage is not _Stage.RUNNING:
+            return
+        self._busy = True
+        try:
+            feed(what, link)
+            self._settle()
+            if self._queue:
+                self._take_queued()
+        except Exception:
+            self._crashed()
+        finally:
+            self._busy = False
+
+    def _take_queued(self) -> None:
+        for _ in range(_TOO_MANY):
+            if not self._queue or self._stage is not _Stage.RUNNING:
+                return
+            feed, what, link = self._queue.popleft()
+            feed(what, link)
+            self._settle()
+        raise RuntimeError(f"{_TOO_MANY} inputs in a row, each the consequence of one before")
+
+    def _started(self, _: None, __: int) -> None:
+        now = self._tell_time()
+        self._recorder.start(now)
+        self._perform(self._engine.start(now))
+
+    def _event(self, event: Event, _: int) -> None:
+        now = self._tell_time()
+        kind = type(event)
+        if kind is CallerAudio:
+            frame = event.frame  # type: ignore[union-attr]
+            self._recorder.caller(frame.data, now, frame.concealed)
+        elif kind is Pulled:
+            self._recorder.pulled(event.samples, now)  # type: ignore[union-attr]
+        else:
+            self._recorder.event(event, now)
+        self._perform(self._engine.handle(event, now))
+
+    def _message(self, message: str | bytes, link: int) -> None:
+        now = self._tell_time()
+        self._recorder.message(link, message, now)
+        self._perform(self._engine.received(link, message, now))
+
+    def _failure(self, failure: Failure, link: int) -> None:
+        now = self._tell_time()
+        self._recorder.failed(link, failure, now)
+        self._perform(self._engine.failed(link, failure, now))
+
+    def _tell_time(self) -> int:
+        now = round(self._time() * 1e9)
+        if now > self._now:
+            self._now = now
+        return self._now
+
+    def _perform(self, actions: Sequence[Action]) -> None:
+        self._recorder.actions(actions)
+        table = self._table
+        for action in actions:
+            table[type(action)](action)
+
+    def _settle(self) -> None:
+        """What follows from the state the Engine is in now."""
+        engine = self._engine
+        if engine.ended:
+            self._finish(self._reason)
+            return
+        if engine.playing != self._voice.playing:
+            if engine.playing:
+                self._services.pacer.start(self._voice)
+            else:
+                self._services.pacer.stop(self._voice)
+        deadline = engine.deadline
+        if deadline is not None and deadline < self._timer_at:
+            self._arm(deadline)
+
+    # -------------------------------------------------------------------------------------------------- clock and pacer
+
+    def _arm(self, when: int) -> None:
+        """Have the timer at `when`. It is only ever moved earlier; a deadline that moved later is found out when the
+        timer fires."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_at = when
+        self._timer = self._loop.call_at(when / 1e9, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer, self._timer_at = None, _NEVER
+        deadline = self._engine.deadline
+        if deadline is None:
+            return
+        now = self._tell_time()
+        if deadline - now > 1000:
+            self._arm(max(deadline, now + _SOON))
+            return
+        self._now = max(now, deadline)  # within a microsecond, as exact as seconds in a float are
+        self.dispatch(Tick())
+
+    def _pull(self, frames: int) -> None:
+        self.dispatch(Pulled(frames * self._frame))
+
+    # ----------------------------------------------------------------------------------------------------- actions: leg
+
+    def _emit(self, action: Emit) -> None:
+        data = action.data
+        self._leg.send(data)
+        self._voice.sent(len(data) * 1_000_000_000 // self._bytes_per_second, self._now)
+
+    def _clear(self, _: ClearLeg) -> None:
+        self._leg.clear()
+        self._voice.cleared()
+
+    def _transfer(self, action: Transfer) -> None:
+        self._reason = self._reason or "transferred"
+        self._leg.transfer(action.target)
+
+    def _hang_up(self, action: HangUp) -> None:
+        self._reason = action.reason
+        self._leg.hang_up(action.reason)
+
+    # --------------------------------------------------------------------------------------------------- actions: links
+
+    def _open(self, action: Open) -> None:
+        link = action.link
+        try:
+            dial = self._engine.dial(link)
+        except ValueError as error:
+            self.failed(link, NetworkError("address", str(error)))
+            return
+        self._sockets[link] = self._services.connect(
+            dial,
+            Handler(
+                opened=partial(self.dispatch, LinkUp(link)),
+                message=partial(self.received, link),
+                closed=partial(self.failed, link),
+                suspect=lambda what, dead: self.dispatch(Suspect(link, what, dead)),
+            ),
+        )
+
+    def _transmit(self, action: Transmit) -> None:
+        socket = self._sockets.get(action.link)
+        if socket is not None:
+            socket.write(action.messages)
+
+    def _ping(self, action: Ping) -> None:
+        socket = self._sockets.get(action.link)
+        if socket is not None:
+            socket.ping(action.budget_ms)
+
+    def _close(self, action: Close) -> None:
+        socket = self._sockets.pop(action.link, None)
+        if socket is not None:
+            socket.close()
+
+    # -------------------------------------------------------------------------------------------------- actions: others
+
+    def _choose(self, action: Choose) -> None:
+        health = self._services.health
+        self.dispatch(health.choose(action.request, self._candidates, action.purpose, action.exclude, self._now))
+
+    def _health(self, action: Health) -> None:
+        target = self._targets[action.provider]
+        self._services.health.report(target, action.fault, action.first_audio_ms, self._now)
+
+    def _run_tool(self, action: RunTool) -> None:
+        self._services.tools.run(self.spec.call_id, action, self._tools.get(action.name), self.dispatch)
+
+    def _note(self, note: Note) -> None:
+        if note.kind == "fault":
+            log.warning("fault", call=self.spec.call_id, **note.fields)
+        elif note.kind == "call_ended":
+            self._reason = self._reason or str(note.fields.get("reason", ""))
+        self._show(note)
+
+    def _show(self, note: Note) -> None:
+        for watcher in self._services.watchers:
+            try:
+                watcher(self.spec.call_id, note, self._now)
+            except Exception:
+                log.exception("a watcher failed", call=self.spec.call_id, kind=note.kind)
+
+    # ---------------------------------------------------------------------------------------------------------- the end
+
+    def _crashed(self) -> None:
+        """The Engine, or something it asked for, raised: say sorry and hang up."""
+        trace = traceback.format_exc()
+        log.error("call crashed", call=self.spec.call_id, trace=trace)
+        self._stage = _Stage.APOLOGISING
+        self._let_go()
+        with contextlib.suppress(Exception):
+            self._recorder.crashed(trace, self._now)
+        phrases = self.spec.phrases
+        phrase = phrases.get(self.spec.plan.last_rung.phrase) or phrases.get("sorry") or b""
+        apology = Apology(phrase, self._leg, self.spec.leg, self._services.pacer, self._voice, self._give_up)
+        apology.start()
+
+    def _give_up(self) -> None:
+        self.abandon("internal error")
+
+    def _let_go(self) -> None:
+        """Sockets, timers, places on the grid."""
+        self._queue.clear()
+        self._services.pacer.stop(self._voice)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        sockets, self._sockets = self._sockets, {}
+        for socket in sockets.values():
+            socket.close()
+
+    def _finish(self, reason: str) -> None:
+        if self.over:
+            return
+        self._stage = _Stage.OVER
+        self._let_go()
+        now = self._tell_time()
+        with contextlib.suppress(Exception):
+            self._recorder.close(now)
+        log.info("call ended", call=self.spec.call_id, reason=reason, seconds=round((now - self._begun) / 1e9, 1))
+        if not self.finished.done():
+            self.finished.set_result(reason)

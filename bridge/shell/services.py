@@ -1,0 +1,40 @@
+"""What all calls of a process share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from bridge.core.effects import Note, RunTool
+from bridge.core.events import ToolDone
+from bridge.shell.endpoints import ToolEndpoint
+from bridge.shell.health import HealthBoard
+from bridge.shell.pacer import Pacer
+from bridge.shell.socket import Handler, LinkSocket, connect
+from providers.base import Dial
+
+
+class ToolRunner(Protocol):
+    """See `bridge.shell.tools.Webhooks`."""
+
+    def run(
+        self, call_id: str, order: RunTool, endpoint: ToolEndpoint | None, done: Callable[[ToolDone], None]
+    ) -> None: ...
+
+
+class Watcher(Protocol):
+    """Hears every line of every call's timeline, on the loop: it must be quick."""
+
+    def __call__(self, call_id: str, note: Note, now: int) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """One of each. `connect` dials provider sockets."""
+
+    health: HealthBoard
+    pacer: Pacer
+    tools: ToolRunner
+    connect: Callable[[Dial, Handler], LinkSocket] = connect
+    watchers: Sequence[Watcher] = ()
