@@ -1,4 +1,4 @@
-"""Loudness of short blocks and the noise floor under them, in dB (a square wave at full scale is 0)."""
+"""Loudness of short blocks in dB (a square wave at full scale is 0), and what the line sounds like without speech."""
 
 from __future__ import annotations
 
@@ -9,47 +9,79 @@ import numpy as np
 from audio.frame import Pcm
 
 SILENT = -96.0  # what a block of digital silence measures
+_SMALLEST = 2.6e-10
 _FULL_SCALE = 32768.0 * 32768.0
 
 
 def level_db(pcm: Pcm) -> float:
-    """Mean power of `pcm` (int16, any length) in dBFS, `SILENT` for digital silence or an empty block."""
+    """Mean power of `pcm` (int16, any length) in dB, `SILENT` for digital silence or an empty block."""
     if not len(pcm):
         return SILENT
-    samples = pcm.astype(np.float32)
-    power = float(np.dot(samples, samples)) / (len(samples) * _FULL_SCALE)
-    return 10.0 * math.log10(power) if power > 2.6e-10 else SILENT
+    wave = pcm.astype(np.float32)
+    return to_db(float(wave.dot(wave)), len(pcm))
 
 
-class NoiseFloor:
-    """A low percentile of the block level over the last seconds: falls at once, rises slowly.
+def to_db(power: float, samples: int) -> float:
+    """`power`: the sum of squares of `samples` int16 samples."""
+    mean = power / (samples * _FULL_SCALE)
+    return 10.0 * math.log10(mean) if mean > _SMALLEST else SILENT
 
-    It is kept as the quietest block of each of the last `slots` stretches of `stretch` blocks; their second lowest is
-    the floor, so that one dropout does not pull it down. Digital silence (a muted line, discontinuous transmission)
-    says nothing of the noise under speech and is left out.
+
+class Background:
+    """The noise under the speech: `floor` is its quiet side, `ceiling` how loud it gets by itself.
+
+    Both are learned from stretches of 400 ms. The floor is the second quietest of the last 3.2 s, speech or not: it
+    falls with the first quieter block and rises slowly. The ceiling is the upper quartile of the loudest blocks of the
+    last 8 s without a turn. Digital silence (a muted line, discontinuous transmission) says nothing of the noise under
+    speech and is left out.
     """
 
-    __slots__ = ("_count", "_lowest", "_slots", "_stretch", "db")
+    __slots__ = ("_blocks", "_highest", "_known", "_loud", "_lowest", "_quiet", "ceiling", "floor")
 
-    def __init__(self, start_db: float = -55.0, slots: int = 8, stretch: int = 20) -> None:
-        self.db = start_db
-        self._slots = [start_db] * slots
-        self._stretch = stretch
+    STRETCH = 20  # blocks
+    QUIET = 8
+    LOUD = 20
+    GUESS = -55.0  # the floor of a line of which nothing is known
+
+    def __init__(self) -> None:
+        self.floor = self.GUESS
+        self.ceiling = self.GUESS
+        self._quiet = [self.GUESS] * 2
+        self._known = 0
+        self._loud: list[float] = []
         self._lowest = 0.0
-        self._count = 0
+        self._highest = SILENT
+        self._blocks = 0
 
-    def push(self, db: float) -> None:
-        """Counts one block in."""
-        if db <= SILENT:
-            return
-        if db < self._lowest:
-            self._lowest = db
-            if db < self.db:
-                self.db = db
-        self._count += 1
-        if self._count >= self._stretch:
-            self._slots.pop(0)
-            self._slots.append(self._lowest)
-            self.db = sorted(self._slots)[1]
+    def push(self, level: float, idle: bool) -> None:
+        """Counts one block in; `idle`: no turn is open and no echo is expected."""
+        if level > SILENT:
+            if level < self._lowest:
+                self._lowest = level
+                if level < self.floor:
+                    self.floor = level
+            if idle and level > self._highest:
+                self._highest = level
+        self._blocks += 1
+        if self._blocks == self.STRETCH:
+            self._stretch()
+
+    def _stretch(self) -> None:
+        self._blocks = 0
+        if self._lowest < 0.0:
+            self._known += 1
+            if self._known == 3:
+                del self._quiet[:2]  # the guess has served
+            self._quiet.append(self._lowest)
+            del self._quiet[: -self.QUIET]
+            self.floor = sorted(self._quiet)[1]
             self._lowest = 0.0
-            self._count = 0
+        if self._highest > SILENT:
+            self._loud.append(self._highest)
+            del self._loud[: -self.LOUD]
+            self.ceiling = sorted(self._loud)[len(self._loud) * 3 // 4]
+            self._highest = SILENT
+
+    def forget_loudest(self) -> None:
+        """A turn opened or closed: what was loudest in this stretch may have been its edge."""
+        self._highest = SILENT

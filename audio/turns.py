@@ -8,17 +8,19 @@ from typing import Literal
 
 import numpy as np
 
-from audio.echo import EchoGate
 from audio.frame import Frame, Pcm
-from audio.levels import NoiseFloor, level_db
-from audio.vad import Vad, WebrtcVad
+from audio.hearing import Hearing
+from audio.levels import SILENT, level_db
+from audio.pace import Pace
+from audio.resample import Resampler
+from audio.voicing import BLOCK, RATE
 
 TurnKind = Literal["speech_start", "turn_end", "barge_in", "cut", "cancel"]
 
 
 @dataclass(frozen=True, slots=True)
 class TurnSettings:
-    """Durations in ms."""
+    """Durations in ms. `adaptive`: the hangover grows when the turn does not sound finished."""
 
     hangover_ms: int = 500
     preroll_ms: int = 300
@@ -46,40 +48,65 @@ class TurnEvent:
     decided: int
 
 
-BLOCK_MS = 20
-OPEN_WINDOW = 8  # blocks looked at ...
-OPEN_COUNT = 5  # ... and how many of them must be speech to open
-LEVEL_GATE_DB = 9.0  # speech is at least this far above the floor
-QUIETEST_DB = -50.0  # ... and never below this
-BACKCHANNEL_HANGOVER_MS = 240  # silence that ends a provisional turn
+WINDOW = 8  # blocks of 20 ms looked at to open ...
+OPEN = 5  # ... how many of them must be speech
+VOICED = 1.5  # ... and how much voice they must hold: a block with a clear pitch counts 1
+PITCH_NONE, PITCH_CLEAR = 0.5, 0.8
+ABOVE_CEILING_DB = 2.0  # speech opens only this far above what the background does by itself,
+MOST_CEILING_DB = 22.0  # which is never taken to be further than this above the floor
+NOISY_RANGE_DB = 34.0  # a line is noisy, too, when a turn's speech rises no further than this above the floor
+PEAK_DROP_DB = 24.0  # speech is no further than this below the turn's loud blocks
+CEILING_DROP_DB = 8.0  # on a noisy line: and no further than this below the ceiling,
+HELD_PITCH = 0.6  # and with a pitch as clear as this ...
+HELD_BLOCKS = 8  # ... no longer ago than this
+STRONG_DB = 9.0  # on a noisy line a turn ends without speech this close to its peak ...
+STRONG_BLOCKS = 35  # ... for this long
+HOLD_MASK = 0b11111  # a block of speech prolongs a turn only with another one among the last five
+CUT_LEAD_MS = 60  # growth counts from here on: a click does not grow
+BACKCHANNEL_BLOCKS = 12  # silence that ends a provisional turn
 TAIL_MS = 500  # a short utterance this close to the end of the agent's audio is an answer
-_WINDOW_MASK = (1 << OPEN_WINDOW) - 1
+JUDGED_BLOCKS = 10  # silence after which the hangover of this pause is decided
+OPINION_BLOCKS = 12  # silence after which an opinion is asked for
+DOUBTFUL, UNFINISHED = 0.75, 0.3  # log-odds of `Pace.finished` below which ...
+DOUBTFUL_FACTOR, UNFINISHED_FACTOR = 1.28, 1.9  # ... the hangover is this much longer
+NUMBER_MS = 1000  # hangover when a number was asked for
+COMPLETE_MS, INCOMPLETE_MS = 300, 1500  # hangover after an opinion
+_WINDOW_MASK = (1 << WINDOW) - 1
+_BLOCK_MS = 20
 _NOTHING: tuple[TurnEvent, ...] = ()
-
 _Phase = Literal["silence", "provisional", "turn"]
 
 
 class TurnDetector:
-    """Finds turns in a caller's stream, 20 ms block by block; frames of other lengths are cut into blocks.
+    """Finds turns in a caller's stream. No clock: positions are samples of that stream.
 
-    `rate` is the rate of the caller's stream in Hz. No clock: positions are samples consumed.
+    `rate`: of the caller's stream, 8000, 16000, 24000 or 48000 Hz (ValueError for another one). Frames may have any
+    length; they are analysed as 20 ms blocks at 8 kHz.
     """
 
     def __init__(self, settings: TurnSettings, rate: int) -> None:
         self._settings = settings
-        self._rate = rate
-        self._block = rate * BLOCK_MS // 1000
-        self._vad: Vad = WebrtcVad(rate)
-        self._floor = NoiseFloor()
-        self._echo = EchoGate()
-        self._rest: list[Pcm] = []
-        self._rest_samples = 0
+        self._scale = rate // RATE  # samples of the stream per sample analysed
+        self._convert = None if rate == RATE else Resampler(rate, RATE)
+        self._hearing = Hearing(settings.detector)
+        self._pace = Pace()
+        self._rest: Pcm = np.zeros(0, np.int16)
+        self._far_rest: list[Pcm] = []
         self._expecting: Literal["number", ""] = ""
         self._phase: _Phase = "silence"
+        self._origin = 0  # sample at which block 0 began, moved by gaps
+        self._block = 0  # blocks analysed
+        self._onset = 0  # block in which the turn's speech began
+        self._lost = 0  # concealed blocks since the onset
+        self._last = 0  # the block after the last one with speech
+        self._strong = 0
+        self._voice_left = 0
+        self._peak = SILENT
         self._recent = 0  # one bit per block, 1 = speech
-        self._onset = 0
-        self._last_speech = 0
-        self._heard_far = False
+        self._held = 0
+        self._heard: list[tuple[int, float, float]] = []  # block, level, voice of recent speech outside a turn
+        self._hangover = settings.hangover_ms
+        self._asked = False
         self.consumed = 0
 
     @property
@@ -87,78 +114,212 @@ class TurnDetector:
         """A turn or a provisional turn is open."""
         return self._phase != "silence"
 
+    @property
+    def hearing(self) -> Hearing:
+        """What is known of the line (levels, gates), for drawing."""
+        return self._hearing
+
     def expect(self, what: Literal["number", ""]) -> None:
-        """The agent asked for a number or a spelling: pauses between groups are longer."""
+        """The agent asked for a number or a spelling: the next turn's hangover spans the pauses between groups."""
         self._expecting = what
 
+    def digits(self) -> str:
+        """The keys pressed in band (DTMF tones) since the last call; tones are never speech."""
+        return self._hearing.keypad.take()
+
+    @property
+    def wants_opinion(self) -> bool:
+        """The caller has been silent for 240 ms inside a turn: somebody who understands speech may say whether the turn
+        is over (`opinion`). False again once told, or when the caller goes on."""
+        return self._phase == "turn" and not self._asked and self._block - self._last >= OPINION_BLOCKS
+
+    def opinion(self, complete: bool) -> None:
+        """Whether the turn sounds complete: shortens or prolongs the hangover of this pause. Too late is ignored."""
+        if self.wants_opinion:
+            self._asked = True
+            self._hangover = COMPLETE_MS if complete else INCOMPLETE_MS
+
     def played(self, frame: Frame) -> None:
-        """Agent audio as it is paced out, up to about 100 ms before it is heard."""
-        self._echo.played(frame.pcm)
-        self._heard_far = True
+        """Agent audio as it is paced out, up to about 100 ms before it is heard, at the rate of the caller's stream."""
+        size = BLOCK * self._scale
+        if frame.samples == size and not self._far_rest:
+            self._hearing.echo.played(level_db(frame.pcm))
+            return
+        pcm = np.concatenate([*self._far_rest, frame.pcm])
+        whole = len(pcm) - len(pcm) % size
+        for start in range(0, whole, size):
+            self._hearing.echo.played(level_db(pcm[start : start + size]))
+        self._far_rest = [pcm[whole:]] if whole < len(pcm) else []
+
+    def skip(self, samples: int) -> Sequence[TurnEvent]:
+        """The line was away for `samples` (a hold, a leg that came back): an open turn ends, the VAD starts afresh."""
+        events: Sequence[TurnEvent] = _NOTHING
+        if self._phase != "silence":
+            events = self._close("turn_end" if self._phase == "turn" else "cancel")
+        self._origin += samples
+        self.consumed += samples
+        self._recent = 0
+        self._hearing.restart()
+        return events
 
     def push(self, frame: Frame, agent_left: int) -> Sequence[TurnEvent]:
         """Takes one caller frame; `agent_left` is how many samples of agent audio the caller has still to hear."""
-        if frame.samples == self._block and not self._rest_samples:
+        samples = frame.samples
+        self.consumed += samples
+        if samples == BLOCK and self._convert is None and not len(self._rest):
             return self._take(frame.pcm, frame.concealed, agent_left)
-        return self._reblock(frame, agent_left)
-
-    def _reblock(self, frame: Frame, agent_left: int) -> Sequence[TurnEvent]:
-        pcm = np.concatenate([*self._rest, frame.pcm])
+        pcm = frame.pcm if self._convert is None else self._convert.process(frame.pcm)
+        pcm = np.concatenate((self._rest, pcm))
         events: list[TurnEvent] = []
-        whole = len(pcm) - len(pcm) % self._block
-        for start in range(0, whole, self._block):
-            events.extend(self._take(pcm[start : start + self._block], frame.concealed, agent_left))
-        self._rest = [pcm[whole:]]
-        self._rest_samples = len(pcm) - whole
+        whole = len(pcm) - len(pcm) % BLOCK
+        for start in range(0, whole, BLOCK):
+            events.extend(self._take(pcm[start : start + BLOCK], frame.concealed, agent_left))
+        self._rest = pcm[whole:]
         return events
 
     def _take(self, pcm: Pcm, concealed: bool, agent_left: int) -> Sequence[TurnEvent]:
-        start = self.consumed
-        self.consumed = start + self._block
-        if not self._heard_far:
-            self._echo.idle()
-        self._heard_far = False
+        block = self._block
+        self._block = block + 1
+        phase = self._phase
         if concealed:
-            return self._follow(agent_left) if self._phase == "provisional" else _NOTHING
-        level = level_db(pcm)
-        voiced = self._vad.speech(pcm.tobytes())
-        self._floor.push(level)
-        speech = voiced and level > QUIETEST_DB and level > self._floor.db + LEVEL_GATE_DB and self._echo.passes(level)
-        self._recent = (self._recent << 1 | speech) & _WINDOW_MASK
-        if speech:
-            self._last_speech = self.consumed
-        if self._phase == "silence":
-            return self._open(agent_left) if self._recent.bit_count() >= OPEN_COUNT else _NOTHING
-        if self._phase == "provisional":
-            return self._follow(agent_left)
-        hangover = self._settings.hangover_ms * (2 if self._expecting else 1)
-        if self.consumed - self._last_speech < hangover * self._rate // 1000:
+            return self._missing(agent_left)
+        speech = self._hearing.hear(pcm, phase != "silence")
+        if phase == "silence":
+            if speech:
+                self._recent = (self._recent << 1 | 1) & _WINDOW_MASK
+                return self._listen(block, agent_left)
+            if self._recent:
+                self._recent = self._recent << 1 & _WINDOW_MASK
             return _NOTHING
-        return self._close("turn_end", self._last_speech)
+        self._held = self._held << 1 & HOLD_MASK
+        if speech:
+            self._prolong(block)
+        elif block - self._last == JUDGED_BLOCKS:
+            self._judge()
+        return self._follow(agent_left) if phase == "provisional" else self._finish()
 
-    def _open(self, agent_left: int) -> Sequence[TurnEvent]:
-        self._onset = max(0, self.consumed - self._recent.bit_length() * self._block)
+    def _missing(self, agent_left: int) -> Sequence[TurnEvent]:
+        """A concealed block: time stands still for the turn."""
+        if self._phase == "silence":
+            return _NOTHING
+        self._last += 1
+        self._lost += 1
+        self._strong += 1
+        return self._follow(agent_left) if self._phase == "provisional" else _NOTHING
+
+    # Outside a turn
+
+    def _listen(self, block: int, agent_left: int) -> Sequence[TurnEvent]:
+        """A block of speech outside a turn: opens one when there is enough of it, voiced, above the background."""
+        pitch = self._hearing.pitch()
+        voice = min(1.0, max(0.0, (pitch - PITCH_NONE) / (PITCH_CLEAR - PITCH_NONE)))
+        heard = self._heard
+        heard.append((block, self._hearing.level, voice))
+        while heard[0][0] <= block - WINDOW:
+            del heard[0]
+        if self._recent.bit_count() < OPEN or sum(item[2] for item in heard) < VOICED:
+            return _NOTHING
+        loud = sorted(item[1] for item in heard)[-3]
+        background = self._hearing.background
+        if loud < min(background.ceiling, background.floor + MOST_CEILING_DB) + ABOVE_CEILING_DB:
+            return _NOTHING
+        return self._open(loud, agent_left)
+
+    def _open(self, loud: float, agent_left: int) -> Sequence[TurnEvent]:
+        self._onset = self._heard[0][0]
+        self._pace.begin(self._onset)
+        for block, level, _ in self._heard:
+            self._pace.note(block, level)
+        self._heard.clear()
+        self._recent = 0
+        self._lost = 0
+        self._last = self._strong = self._block
+        self._voice_left = HELD_BLOCKS
+        self._held = HOLD_MASK
+        self._peak = loud
+        self._hangover = self._base()
+        self._asked = False
+        self._hearing.background.forget_loudest()
         self._phase = "provisional" if agent_left else "turn"
-        return (TurnEvent("barge_in" if agent_left else "speech_start", self._onset, self.consumed),)
+        return (self._event("barge_in" if agent_left else "speech_start", self._onset),)
+
+    # Inside a turn
+
+    def _prolong(self, block: int) -> None:
+        """A block of speech inside a turn: it counts when it could belong to the same voice."""
+        hearing = self._hearing
+        level = hearing.level
+        if level > self._peak:
+            self._peak += (level - self._peak) * 0.3
+        elif level < self._peak - PEAK_DROP_DB:
+            return
+        background = hearing.background
+        if self._noisy():
+            pitch = hearing.pitch()
+            self._voice_left = HELD_BLOCKS if pitch > HELD_PITCH else self._voice_left - 1
+            if self._voice_left <= 0:
+                return
+            if level < min(background.ceiling, background.floor + MOST_CEILING_DB) - CEILING_DROP_DB:
+                return
+            if (pitch > HELD_PITCH and level > self._peak - STRONG_DB) or level > background.ceiling:
+                self._strong = block + 1
+        else:
+            self._strong = block + 1
+        self._held |= 1
+        self._pace.note(block, level)
+        if self._held.bit_count() >= 2:
+            self._last = block + 1
+            self._asked = False
+
+    def _judge(self) -> None:
+        """Decides how long this silence may last."""
+        base = self._base()
+        self._hangover = base
+        if not self._settings.adaptive:
+            return
+        score = self._pace.finished()
+        if score < UNFINISHED:
+            self._hangover = max(base, int(self._settings.hangover_ms * UNFINISHED_FACTOR))
+        elif score < DOUBTFUL:
+            self._hangover = max(base, int(self._settings.hangover_ms * DOUBTFUL_FACTOR))
+
+    def _base(self) -> int:
+        return max(self._settings.hangover_ms, NUMBER_MS) if self._expecting else self._settings.hangover_ms
+
+    def _finish(self) -> Sequence[TurnEvent]:
+        """A turn: over when the silence has lasted as long as the hangover."""
+        if (self._block - self._last) * _BLOCK_MS >= self._hangover:
+            return self._close("turn_end")
+        if self._block - self._strong >= STRONG_BLOCKS and self._noisy():
+            return self._close("turn_end")
+        return _NOTHING
+
+    def _noisy(self) -> bool:
+        return self._hearing.noisy or self._peak < self._hearing.background.floor + NOISY_RANGE_DB
 
     def _follow(self, agent_left: int) -> Sequence[TurnEvent]:
         """A provisional turn: confirmed by growth or by the agent falling silent, withdrawn when it was short."""
         if not agent_left:
             return self._confirm("speech_start")
-        if self._last_speech - self._onset >= self._settings.cut_ms * self._rate // 1000:
+        grown = (self._last - self._onset - self._lost) * _BLOCK_MS
+        if grown >= self._settings.cut_ms + CUT_LEAD_MS:
             return self._confirm("cut")
-        if self.consumed - self._last_speech < BACKCHANNEL_HANGOVER_MS * self._rate // 1000:
+        if self._block - self._last < BACKCHANNEL_BLOCKS:
             return _NOTHING
-        if agent_left < TAIL_MS * self._rate // 1000:
+        if agent_left < TAIL_MS * self._scale * RATE // 1000:
             return self._confirm("speech_start")
-        return self._close("cancel", self._onset)
+        return self._close("cancel")
 
     def _confirm(self, kind: Literal["speech_start", "cut"]) -> Sequence[TurnEvent]:
         self._phase = "turn"
-        return (TurnEvent(kind, self._onset, self.consumed),)
+        return (self._event(kind, self._onset),)
 
-    def _close(self, kind: Literal["turn_end", "cancel"], at: int) -> Sequence[TurnEvent]:
+    def _close(self, kind: Literal["turn_end", "cancel"]) -> Sequence[TurnEvent]:
         self._phase = "silence"
-        self._recent = 0
-        self._expecting = ""
-        return (TurnEvent(kind, at, self.consumed),)
+        if kind == "turn_end":
+            self._expecting = ""
+        self._hearing.background.forget_loudest()
+        return (self._event(kind, self._last if kind == "turn_end" else self._onset),)
+
+    def _event(self, kind: TurnKind, block: int) -> TurnEvent:
+        return TurnEvent(kind, self._origin + block * BLOCK * self._scale, self.consumed)

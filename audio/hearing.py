@@ -1,0 +1,120 @@
+"""One 20 ms block of a caller's line at 8 kHz: is it speech, after everything that only sounds like it is taken away?
+
+A voice activity detector AND a level above the line's own noise AND more than the agent's echo AND not a tone.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+
+from audio.dtmf import STEADY_DB, Keypad
+from audio.echo import EchoGate
+from audio.frame import Pcm
+from audio.levels import SILENT, Background, to_db
+from audio.vad import Vad, make_vad
+from audio.voicing import BLOCK, pitch_strength, tone_share
+
+QUIETEST_DB = -52.0  # nothing below this is speech
+GATE_DB = 9.0  # speech is this far above the floor
+ECHO_DB = 8.0  # speech is this far above the echo to expect
+ECHO_HOLD_DB = 4.0  # ... once a turn is open
+ECHO_QUIET_DB = 6.0  # an echo less than this above the floor does not disturb the ceiling
+TONE_SHARE = 0.985
+TONE_BLOCKS = 3
+TONE_EVERY = 5  # blocks: how often an open turn is checked for tones
+NOISY_CEILING_DB = 8.0  # a line is noisy when its background rises this far above its floor
+HOLD_BLOCKS = 250  # digital silence for this long was a hold: what the VAD learned before it is stale
+
+
+class Hearing:
+    """Takes one block after the other; `level`, `background` and `noisy` describe the line after the last one."""
+
+    __slots__ = (
+        "_before",
+        "_checked",
+        "_detector",
+        "_mute",
+        "_now",
+        "_tones",
+        "_vad",
+        "_wave",
+        "background",
+        "echo",
+        "keypad",
+        "level",
+    )
+
+    def __init__(self, detector: Literal["webrtc", "silero"]) -> None:
+        self._detector: Literal["webrtc", "silero"] = detector
+        self._vad: Vad = make_vad(detector)
+        self._wave = np.zeros(BLOCK, np.float32)
+        self._now: Pcm = np.zeros(BLOCK, np.int16)
+        self._before = self._now
+        self._tones = 0
+        self._checked = 0
+        self._mute = 0
+        self.background = Background()
+        self.echo = EchoGate()
+        self.keypad = Keypad()
+        self.level = SILENT
+
+    def restart(self) -> None:
+        """After a hold the line may be another one: the VAD starts afresh, and so does what is known of the noise."""
+        self._vad = make_vad(self._detector)
+        self.background = Background()
+        self._mute = 0
+
+    @property
+    def noisy(self) -> bool:
+        return self.background.ceiling > self.background.floor + NOISY_CEILING_DB
+
+    def hear(self, pcm: Pcm, turn: bool) -> bool:
+        """Whether `pcm` (160 samples) is speech; `turn`: a turn is open."""
+        wave = self._wave
+        wave[:] = pcm
+        power = float(wave.dot(wave))
+        steady = self.level
+        self.level = level = to_db(power, BLOCK)
+        steady -= level
+        self._before, self._now = self._now, pcm
+        voiced = self._vad.speech(pcm.tobytes())
+        background, echo = self.background, self.echo
+        live = echo.live
+        if live:
+            echo.step()
+            echo.learn(level)
+        background.push(level, not (turn or (live and echo.expected() > background.floor + ECHO_QUIET_DB)))
+        if level < QUIETEST_DB or level < background.floor + GATE_DB:
+            return self._quiet(level)
+        self._mute = 0
+        if -STEADY_DB < steady < STEADY_DB and self.keypad.push(wave, power, self._before):
+            return False
+        if not voiced or (live and level < echo.expected() + (ECHO_HOLD_DB if turn else ECHO_DB)):
+            return False
+        return not self._tone(turn)
+
+    def pitch(self) -> float:
+        """How clear a pitch the last two blocks have (0 to 1)."""
+        return pitch_strength(self._before, self._now)
+
+    def _quiet(self, level: float) -> bool:
+        self._tones = 0
+        if self.keypad.held:
+            self.keypad.idle()
+        if level > SILENT:
+            self._mute = 0
+        else:
+            self._mute += 1
+            if self._mute == HOLD_BLOCKS:
+                self.restart()
+        return False
+
+    def _tone(self, turn: bool) -> bool:
+        if turn and not self._tones:
+            self._checked += 1
+            if self._checked % TONE_EVERY:
+                return False
+        self._tones = self._tones + 1 if tone_share(self._wave) > TONE_SHARE else 0
+        return self._tones >= TONE_BLOCKS
