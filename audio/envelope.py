@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from audio.frame import Format, decode
 
 STEP_MS = 20
 PAUSE_DB = 25  # this far below the loud parts is a pause
+GAP_MS = 100  # shorter gaps belong to the speech: stops of consonants, breaks between words
 
 
 class Envelope:
@@ -33,22 +35,44 @@ class Envelope:
             power = np.einsum("ij,ij->i", pcm, pcm) / self._step
             self._levels += (10 * np.log10(power + 1)).astype(np.uint8).tobytes()
 
+    def _quiet(self, shortest_ms: int = GAP_MS) -> NDArray[np.bool_]:
+        """Which steps are pause; a quiet stretch shorter than `shortest_ms` is part of the speech around it."""
+        levels = np.frombuffer(self._levels, dtype=np.uint8)
+        quiet = levels <= (float(np.percentile(levels, 90)) - PAUSE_DB if levels.size else 0.0)
+        edges = np.flatnonzero(np.diff(quiet.astype(np.int8), prepend=0, append=0))
+        for begin, end in zip(edges[::2], edges[1::2], strict=True):
+            if (end - begin) * STEP_MS < shortest_ms:
+                quiet[begin:end] = False
+        return quiet
+
     def voiced(self, upto: int | None = None) -> int:
         """Milliseconds of speech (not pause) in the first `upto` samples (default: all)."""
-        levels = np.frombuffer(self._levels, dtype=np.uint8)
-        if not levels.size:
-            return 0
-        floor = float(np.percentile(levels, 90)) - PAUSE_DB
+        quiet = self._quiet()
         if upto is not None:
-            levels = levels[: round(upto / self._step)]
-        return int(np.count_nonzero(levels > floor)) * STEP_MS
+            quiet = quiet[: round(upto / self._step)]
+        return (len(quiet) - int(np.count_nonzero(quiet))) * STEP_MS
+
+    def pauses(self, upto: int, least_ms: int) -> list[int]:
+        """Where pauses of at least `least_ms` between speech begin in the first `upto` samples, each as the ms of
+        speech before it."""
+        quiet = self._quiet()[: round(upto / self._step)]
+        out: list[int] = []
+        speech = run = 0
+        for step in quiet.tolist():
+            if step:
+                run += 1
+                continue
+            if speech and run * STEP_MS >= least_ms:
+                out.append(speech * STEP_MS)
+            speech += 1
+            run = 0
+        if speech and run * STEP_MS >= least_ms:
+            out.append(speech * STEP_MS)
+        return out
 
     def pause_before(self, samples: int, back_ms: int, least_ms: int = 60) -> int | None:
         """Where the last pause of at least `least_ms` begins within `back_ms` before `samples`; None without one."""
-        levels = np.frombuffer(self._levels, dtype=np.uint8)
-        if not levels.size:
-            return None
-        quiet = levels <= float(np.percentile(levels, 90)) - PAUSE_DB
+        quiet = self._quiet(least_ms)
         need = max(1, least_ms // STEP_MS)
         last = min(len(quiet), samples // self._step)
         first = max(0, last - back_ms // STEP_MS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from bridge.core.heard import CHARS_PER_VOICED_S, Transcript
+from bridge.core.heard import Transcript
 
 TurnSort = Literal["speech", "keys"]
 ExchangeSort = Literal["speech", "keys", "greeting", "reprompt"]
@@ -91,7 +91,7 @@ class Conversation:
         self.exchanges: list[Exchange] = []
         self.turns: dict[int, Turn] = {}
         self.replies: dict[int, tuple[Exchange, Reply]] = {}
-        self._speech_rates: dict[str, float] = {}
+        self._speech_rates: dict[str, float | None] = {}
 
     @property
     def open(self) -> Exchange | None:
@@ -117,12 +117,12 @@ class Conversation:
         exchange.replies.append(reply)
         self.replies[reply.ask] = (exchange, reply)
 
-    def speech_rate(self, provider: str) -> float:
-        """Characters per second of speech of a provider's voice, as measured in this call."""
-        return self._speech_rates.get(provider, CHARS_PER_VOICED_S)
+    def speech_rate(self, provider: str) -> float | None:
+        """Letters per second of speech of a provider's voice, as measured in this call; None before that."""
+        return self._speech_rates.get(provider)
 
     def learn_rate(self, reply: Reply) -> None:
-        self._speech_rates[reply.provider] = reply.transcript.chars_per_s
+        self._speech_rates[reply.provider] = reply.transcript.letters_per_s
 
     def oldest_needed(self, position: int, text_samples: int) -> int:
         """The first tape position still needed: turns that are unsettled, or settled without text and not older than

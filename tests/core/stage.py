@@ -24,7 +24,7 @@ from providers import base as pb
 MS = 1_000_000
 WORD_MS = 300  # each word of a simulated reply: 240 ms of sound, 60 ms of pause
 SOUND_MS = 240
-WORDS = [f"w{n}" for n in range(400)]
+WORDS = [f"w{n:04}" for n in range(400)]
 CAPS = pb.Capabilities(input_formats=(PCMU,), output_formats=(PCMU,))
 GEMINI_LIKE = replace(
     CAPS,

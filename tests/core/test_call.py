@@ -21,7 +21,7 @@ def test_a_question_is_answered_once_and_all_of_it_is_heard() -> None:
     assert stage.words() == list(range(10))
     assert stage.noted("exchange_settled") == [{"exchange": 1, "state": "answered"}]
     assert stage.link("a").turns[1] == stage.caller(700, 3500)
-    assert [note["text"] for note in stage.noted("heard")] == [" ".join(f"w{n}" for n in range(10))]
+    assert [note["text"] for note in stage.noted("heard")] == [" ".join(f"w{n:04}" for n in range(10))]
 
 
 def test_the_greeting_comes_without_a_caller_turn_and_only_once() -> None:

@@ -200,7 +200,7 @@ def test_an_empty_reply_is_nudged_once_then_moved() -> None:
 def test_an_empty_continuation_is_a_complete_answer() -> None:
     def last_word(link: SimLink, ask: int, word: int) -> bool:
         if word == 9:
-            link.stage.dispatch(ev.FromLink(link.number, pb.ReplyText(ask, "i", "w9 ")))
+            link.stage.dispatch(ev.FromLink(link.number, pb.ReplyText(ask, "i", "w0009 ")))
             link.die(RESET)
         return word == 9
 
