@@ -8,17 +8,19 @@ asks for that, and given again from the start when the order of the conversation
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 import orjson
 
 from bridge.fakes.numbered import Reading
+from bridge.fakes.script import ToolRule
 from bridge.fakes.speech import Spoken, bank, filler, number_words, numbers_in, words_of
 
 _QUOTED = re.compile(r"“([^”]+)”|\"([^\"]+)\"|«([^»]+)»")
 _KEYS = re.compile(r"\b(press|key|dtmf|digit)", re.IGNORECASE)
+_RETURNED = re.compile(r"\breturned (.*?)\)?$", re.IGNORECASE | re.DOTALL)
 _PENDING = re.compile(r"still running", re.IGNORECASE)
 
 
@@ -145,9 +147,15 @@ def _result(others: Sequence[Said]) -> Spoken:
     """What the tools said, if they did."""
     spoken = Spoken()
     for said in others:
-        if said.kind != "output":
+        text = said.text
+        if said.kind == "text":  # told in words, where tool history cannot be given otherwise
+            told = _RETURNED.search(text)
+            if told is None:
+                continue
+            text = told.group(1)
+        elif said.kind != "output":
             continue
-        found = [n for n in _integers(said.text) if 0 <= n <= 999][:3]
+        found = [n for n in _integers(text) if 0 <= n <= 999][:3]
         if found:
             spoken += clip("result") + words(" and ".join(number_words(n) for n in found) + ".")
         else:
@@ -243,9 +251,25 @@ def pending_tool(open_: Open, name: str) -> bool:
     return False
 
 
-def caller_text(said: Said, scripted: str | None) -> str:
+def caller_text(heard: Sequence[Said], scripted: str | None) -> str:
     """What a transcriber would write for caller speech."""
     if scripted is not None:
         return scripted
-    number = number_of(said)
-    return f"question number {number}" if number is not None else f"speech of {said.seconds:.1f} seconds"
+    numbers = [number for said in heard if (number := number_of(said)) is not None]
+    if numbers:
+        return " and ".join(f"question number {number}" for number in numbers)
+    return f"speech of {sum(said.seconds for said in heard):.1f} seconds"
+
+
+def tool_wanted(
+    rules: Sequence[ToolRule], log: Sequence[Said], turn: int, declared: Container[str | None]
+) -> ToolRule | None:
+    """The tool a script wants called for the open question, unless it was called already."""
+    open_ = open_question(log)
+    for rule in rules:
+        fits = (not rule.turn or turn in rule.turn) and (
+            not rule.number or any(number in rule.number for number in open_.numbers)
+        )
+        if fits and open_.questions and rule.name in declared and not pending_tool(open_, rule.name):
+            return rule
+    return None

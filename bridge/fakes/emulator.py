@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from bridge.fakes import script as scripts
+from bridge.fakes.gemini import GeminiSession
 from bridge.fakes.realtime import RealtimeSession
 from bridge.fakes.realtime_dialects import AzureDialect, Dialect, FlatDialect
 from bridge.fakes.script import Script
@@ -45,6 +46,7 @@ class Emulator:
         self.shared = Shared(self.script, seed, rtt_ms, pace, epoch)
         self.rtt_ms = rtt_ms
         self.connections = 0
+        self._ending = "BidiGenerateContent" if kind == "gemini" else "/realtime"
 
     @property
     def upgrade_ms(self) -> float:
@@ -59,9 +61,13 @@ class Emulator:
         lower = {name.lower(): value for name, value in (headers or {}).items()}
         request = Request(path, dict(query or {}), lower)
         refusal = self._upgrade_rules() or self._limit(now) or self._account(request)
+        if refusal is None and path and self._ending not in path:
+            refusal = HttpRefusal(404, {"Content-Type": "text/plain"}, b"Not Found")
         return refusal if refusal is not None else self._session(request, now)
 
     def _session(self, request: Request, now: int) -> Session:
+        if self.kind == "gemini":
+            return GeminiSession(self.shared, self.connections, request, now)
         dialect = _DIALECTS[self.kind]()
         session = RealtimeSession(self.shared, self.connections, request, now, dialect)
         offered = [name.strip() for name in request.headers.get("sec-websocket-protocol", "").split(",")]
@@ -103,7 +109,8 @@ class Emulator:
     def _account(self, request: Request) -> HttpRefusal | None:
         """Where a bad key is refused by HTTP."""
         key = self.script.api_key
-        if self.kind in ("azure", "azure-openai") and key is not None and request.key != key:
+        by_http = self.kind in ("azure", "azure-openai") or "LlmBidiService" in request.path
+        if by_http and key is not None and request.key != key:
             body = b'{"error":{"code":"401","message":"Access denied due to invalid subscription key."}}'
             return HttpRefusal(401, {"Content-Type": "application/json"}, body)
         return None

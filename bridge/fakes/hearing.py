@@ -9,28 +9,33 @@ from collections.abc import Sequence
 from audio.frame import Format, decode
 from audio.levels import level_db
 from bridge.fakes.answers import Said
-from bridge.fakes.numbered import Reading, read_number
+from bridge.fakes.numbered import Reading, read_numbers
 
-_CACHE: OrderedDict[bytes, Reading] = OrderedDict()
+_CACHE: OrderedDict[bytes, tuple[Reading, ...]] = OrderedDict()
 _CACHED = 4096
 
 
-def read(data: bytes, format: Format) -> Reading:
-    """The number in caller audio. The same audio is read once a process: many test calls say the same."""
+def read(data: bytes, format: Format) -> tuple[Reading, ...]:
+    """The numbers in caller audio. The same audio is read once a process: many test calls say the same."""
     mark = hashlib.blake2b(data, digest_size=16, person=f"{format.encoding}{format.rate}".encode()).digest()
     found = _CACHE.get(mark)
     if found is None:
-        found = read_number(decode(data[: len(data) // format.width * format.width], format.encoding), format.rate)
+        pcm = decode(data[: len(data) // format.width * format.width], format.encoding)
+        found = tuple(read_numbers(pcm, format.rate))
         _CACHE[mark] = found
         if len(_CACHE) > _CACHED:
             _CACHE.popitem(last=False)
     return found
 
 
-def speech(parts: Sequence[bytes], format: Format) -> Said:
-    """Caller audio as an entry of the conversation."""
+def speech(parts: Sequence[bytes], format: Format) -> list[Said]:
+    """Caller audio as entries of the conversation: one per number in it, or one without a number."""
     data = b"".join(parts)
-    return Said("user", "speech", reading=read(data, format), seconds=format.ms(len(data)) / 1000)
+    seconds = format.ms(len(data)) / 1000
+    found = read(data, format)
+    if not found:
+        return [Said("user", "speech", seconds=seconds)]
+    return [Said("user", "speech", reading=reading, seconds=seconds / len(found)) for reading in found]
 
 
 class TurnFinder:

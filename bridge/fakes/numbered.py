@@ -34,6 +34,10 @@ FLOOR_RMS = 300.0  # quieter speech gets the tones of speech at this level, else
 
 JUMP_COST = 18.0  # log-likelihood a gap or a repetition must be worth
 MIN_CONTRAST = 0.55  # how far the best digit must stand out in every bank (natural log)
+STRETCH = 10  # windows a number is looked for in: 1.3 s
+WEAK = -1.6  # a step whose tones are this far (natural log) below their usual power has none
+CLEAR = 0.35  # neither has one where they hardly stand out of their banks
+OUTSIDE = 100  # steps
 TOLERATED_MS = 180  # a turn that misses less than this in one piece counts as complete
 
 
@@ -122,17 +126,27 @@ def _powers(x: Floats, size: int, step: int, hz: NDArray[np.int_]) -> Floats:
     return np.asarray((chosen.real**2 + chosen.imag**2).reshape(len(frames), *hz.shape)) + 1e-3
 
 
-def _read_digits(x: Floats) -> tuple[int, int] | None:
-    """Number and length in slots, if the sustained tones are there and the check digit agrees."""
-    power = np.log(_powers(x, 4 * SLOT, SLOT // 2, DIGITS_HZ))
-    standing = np.clip(power - power.mean(axis=2, keepdims=True), -2.0, 4.0).mean(axis=0)
-    order = np.sort(standing, axis=1)
-    if float((order[:, -1] - order[:, -2]).min()) < MIN_CONTRAST:
-        return None
-    digits = [int(digit) for digit in standing.argmax(axis=1)]
-    number = 100 * digits[0] + 10 * digits[1] + digits[2]
-    slots = 100 * digits[3] + 10 * digits[4] + digits[5]
-    return (number, slots) if slots and _digits(number, slots) == digits else None
+def _standing(x: Floats) -> Floats:
+    """How far each digit's tone stands out of its bank, per window of 400 ms: shape (windows, BANKS, 10)."""
+    power = np.log(_powers(x, 4 * SLOT, SLOT, DIGITS_HZ))
+    return np.asarray(np.clip(power - power.mean(axis=2, keepdims=True), -2.0, 4.0))
+
+
+def _codes(standing: Floats, size: int) -> dict[tuple[int, int], int]:
+    """(number, slots) of every stretch of `size` windows in which each bank has one clear digit and the check digit
+    agrees, in order, with the first window where it is so."""
+    size = min(size, len(standing))
+    sums = np.concatenate([np.zeros((1, BANKS, 10)), np.cumsum(standing, axis=0)])
+    mean = (sums[size:] - sums[:-size]) / size
+    order = np.sort(mean, axis=2)
+    clear = np.flatnonzero((order[:, :, -1] - order[:, :, -2]).min(axis=1) >= MIN_CONTRAST)
+    found: dict[tuple[int, int], int] = {}
+    for window, digits in zip(clear.tolist(), mean[clear].argmax(axis=2).tolist(), strict=True):
+        number = 100 * digits[0] + 10 * digits[1] + digits[2]
+        slots = 100 * digits[3] + 10 * digits[4] + digits[5]
+        if slots and _digits(number, slots) == digits:
+            found.setdefault((number, slots), window)
+    return found
 
 
 def _follow(score: Floats) -> NDArray[np.int_]:
@@ -158,31 +172,69 @@ def _follow(score: Floats) -> NDArray[np.int_]:
     return path
 
 
-def read_number(pcm: Pcm, rate: int) -> Reading:
-    """Reads the number in `pcm` (int16 at 8, 16, 24 or 48 kHz) and what of the marked stretch is missing or doubled."""
+def read_numbers(pcm: Pcm, rate: int) -> list[Reading]:
+    """Every number in `pcm` (int16 at 8, 16, 24 or 48 kHz), in order, and what of its stretch is missing or doubled."""
     x = _at_8k(pcm, rate)
     if len(x) < 2 * SLOT:
-        return NOTHING
-    found = _read_digits(x)
-    if found is None:
-        return NOTHING
-    number, slots = found
+        return []
+    standing = _standing(x)
+    size = STRETCH
+    codes = _codes(standing, size)
+    if not codes:  # little of it is left, or it is noisy: all of it together may still be clear
+        size = len(standing)
+        codes = _codes(standing, size)
+    if not codes:
+        return []
     x = np.pad(x, SLOT // 2)  # the window of a step is centred on it
-    digits = np.array(_digits(number, slots))
-    hops = _powers(x, SLOT, STEP, HOPS_HZ)
-    sustained = _powers(x, SLOT, STEP, DIGITS_HZ[np.arange(BANKS), digits]).sum(axis=1)
-    present = sustained > 0.12 * np.median(np.sort(sustained)[len(sustained) // 4 :])
+    sustained = np.log(_powers(x, SLOT, STEP, DIGITS_HZ))
+    hops = np.log(_powers(x, SLOT, STEP, HOPS_HZ))
+    likely = np.clip(hops - hops.mean(axis=2, keepdims=True), -1.5, 3.0)
+    present = _present(sustained, codes, size)
+    return [_read(number, slots, present[i], likely) for i, (number, slots) in enumerate(codes)]
+
+
+def _present(sustained: Floats, codes: dict[tuple[int, int], int], size: int) -> NDArray[np.bool_]:
+    """Which code's tones are there at each step (shape codes x steps): as strong as where the code was found, standing
+    out of their banks, and more so than any other code's."""
+    standing = np.clip(sustained - sustained.mean(axis=2, keepdims=True), -2.0, 4.0)
+    strong, clear = [], []
+    for (number, slots), window in codes.items():
+        banks, digits = np.arange(BANKS), np.array(_digits(number, slots))
+        tones = sustained[:, banks, digits]
+        where = slice(window * PER_SLOT, (window + size + 3) * PER_SLOT)
+        drop = np.clip(tones - np.median(tones[where]), -5.0, 0.0).mean(axis=1)
+        strong.append(_smooth(drop, 5) > WEAK)
+        clear.append(_smooth(standing[:, banks, digits].mean(axis=1), 11))
+    table = np.stack(clear)
+    return np.asarray(np.stack(strong) & (table > CLEAR) & (table >= table.max(axis=0)))
+
+
+def _smooth(values: Floats, steps: int) -> Floats:
+    """Moving average, the ends repeated."""
+    padded = np.pad(values, steps // 2, mode="edge")
+    return np.convolve(padded, np.full(steps, 1 / steps), mode="valid")
+
+
+def _read(number: int, slots: int, present: NDArray[np.bool_], likely: Floats) -> Reading:
+    """Follow one number's hopping tones where its sustained tones are present."""
     steps = np.flatnonzero(present)
-    if len(steps) < PER_SLOT:
-        return NOTHING
-    likely = np.clip(np.log(hops) - np.log(hops).mean(axis=2, keepdims=True), -1.5, 3.0)
+    if not len(steps):
+        return Reading(number, False, slots * SLOT * 1000 // RATE)
     first, second = _slot_tones(np.arange(slots * PER_SLOT) // PER_SLOT)
-    score = likely[:, 0, first] + likely[:, 1, second]
-    score[~present] = 0.0
+    inside = likely[:, 0, first] + likely[:, 1, second]
+    inside[~present] = 0.0
+    # Places before the beginning and after the end, for sound that only seems to be marked.
+    score = np.pad(inside, ((0, 0), (OUTSIDE, OUTSIDE)))
     lo, hi = int(steps[0]), int(steps[-1]) + 1
-    path = _follow(score[lo:hi])
-    heard = np.bincount(path[present[lo:hi]], minlength=slots * PER_SLOT)
+    path = _follow(score[lo:hi])[present[lo:hi]] - OUTSIDE
+    heard = np.bincount(path[(path >= 0) & (path < inside.shape[1])], minlength=inside.shape[1])
     return _judge(number, heard)
+
+
+def read_number(pcm: Pcm, rate: int) -> Reading:
+    """The first number in `pcm`; see read_numbers."""
+    found = read_numbers(pcm, rate)
+    return found[0] if found else NOTHING
 
 
 def _judge(number: int, heard: NDArray[np.int_]) -> Reading:

@@ -72,7 +72,7 @@ class RealtimeSession(Replies):
         if len(names) != 1 and not self.dialect.flat:
             return 4000, "missing_model", "You must provide a model parameter."
         if self.script.models and self.model not in self.script.models:
-            return 4000, "invalid_model", f"Model \"{self.model}\" is not supported in realtime mode."
+            return 4000, "invalid_model", f'Model "{self.model}" is not supported in realtime mode.'
         return None
 
     def _expire(self, now: int) -> None:
@@ -202,7 +202,8 @@ class RealtimeSession(Replies):
         plan = self.script.caller_text
         if self.dialect.transcription(self.config) is None or plan is None or item.format is None:
             return
-        said = speech([item.audio], item.format)
+        heard = speech([item.audio], item.format)
+        seconds = item.format.ms(len(item.audio)) / 1000
         base = "conversation.item.input_audio_transcription"
         about: dict[str, Any] = {"item_id": item.id, "content_index": 0}
 
@@ -211,11 +212,11 @@ class RealtimeSession(Replies):
                 error = {"type": "server_error", "code": "transcription_failed", "message": "No text.", "param": None}
                 self.emit(f"{base}.failed", **about, error=error)
                 return
-            text = caller_text(said, plan.texts.get(turn))
+            text = caller_text(heard, plan.texts.get(turn))
             for word in text.split():
                 self.emit(f"{base}.delta", **about, delta=f" {word}", **self.padding())
             item.wire["content"][0]["transcript"] = text
-            self.emit(f"{base}.completed", **about, transcript=text, **self.dialect.transcribed(said.seconds))
+            self.emit(f"{base}.completed", **about, transcript=text, **self.dialect.transcribed(seconds))
 
         self.after(now, plan.delay_ms, write)
 
@@ -278,9 +279,7 @@ class RealtimeSession(Replies):
     def _delete(self, event: dict[str, Any], now: int) -> None:
         item = self._item(event, "delete")
         self.items.order.remove(item)
-        self.after(
-            now, self.script.latency.ack_ms, lambda at: self.emit("conversation.item.deleted", item_id=item.id)
-        )
+        self.after(now, self.script.latency.ack_ms, lambda at: self.emit("conversation.item.deleted", item_id=item.id))
 
     # ------------------------------------------------------------------------------------------------ script
 

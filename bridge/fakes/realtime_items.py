@@ -161,7 +161,7 @@ class Items:
                     and item.format is not None
                 ):
                     sources.append(item)
-                    out[-1] = speech([source.audio for source in sources], item.format)
+                    out[-1:] = speech([source.audio for source in sources], item.format)
                     continue
                 sources = [item]
                 out.append(said)
@@ -180,7 +180,7 @@ def said_of(item: Item, names: dict[Any, str]) -> list[Said]:
     out = []
     for part in wire["content"]:
         if part["type"] == "input_audio" and item.format is not None:
-            out.append(speech([item.audio], item.format))
+            out += speech([item.audio], item.format)
         elif part.get("text"):
             out.append(Said(wire["role"], "text", part["text"]))
     return out

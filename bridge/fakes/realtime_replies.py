@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from bridge.fakes.answers import Said, answer, open_question, pending_tool
+from bridge.fakes.answers import Said, answer, open_question, tool_wanted
 from bridge.fakes.realtime_checks import Problem, invalid
 from bridge.fakes.realtime_dialects import Dialect
 from bridge.fakes.realtime_items import Item, Items
@@ -127,8 +127,7 @@ class Replies(Session):
         """Begin a reply to the conversation as it stands."""
         log = self._log(params)
         self.replies += 1
-        open_ = open_question(log)
-        self.numbers = open_.numbers
+        self.numbers = open_question(log).numbers
         style = self.script.style(self.turn, self.numbers, self.replies)
         session = self.config["instructions"]
         voiced = self.dialect.voiced(self.config, params)
@@ -147,9 +146,9 @@ class Replies(Session):
         if params.get("conversation") != "none":
             self.reply = reply
         self.phase("asked", now)
-        if self.gone or not reply.running:
+        if self.stopped(reply):
             return
-        tool = self._tool(open_.questions, log, params)
+        tool = self._tool(log, params)
         spoken = self._pre_generated(params)
         if spoken is None and tool is None:
             spoken = answer(log, params.get("instructions", ""), session, style.seconds, style.say).spoken
@@ -161,18 +160,12 @@ class Replies(Session):
         reply.plan(self.random, voiced)
         self.after(now, self.script.latency.ack_ms, lambda at: self._created(reply, at))
 
-    def _tool(self, questions: list[Said], log: list[Said], params: dict[str, Any]) -> ToolRule | None:
+    def _tool(self, log: list[Said], params: dict[str, Any]) -> ToolRule | None:
         """The tool to call instead of answering."""
         if params.get("tool_choice", self.config["tool_choice"]) == "none":
             return None
         declared = {tool.get("name") for tool in params.get("tools", self.config["tools"])}
-        for rule in self.script.tools:
-            fits = (not rule.turn or self.turn in rule.turn) and (
-                not rule.number or any(number in rule.number for number in self.numbers)
-            )
-            if fits and questions and rule.name in declared and not pending_tool(open_question(log), rule.name):
-                return rule
-        return None
+        return tool_wanted(self.script.tools, log, self.turn, declared)
 
     def _pre_generated(self, params: dict[str, Any]) -> Spoken | None:
         """Voice Live: the client brings the words."""
@@ -189,7 +182,7 @@ class Replies(Session):
             return
         self.emit("response.created", response=self.dialect.response(reply, self.config, "in_progress", None, None))
         self.phase("reply", now)
-        if self.gone or not reply.running:
+        if self.stopped(reply):
             return
         wait = reply.style.first_audio_ms * MS
         if reply.wire["fail"] is not None:
@@ -224,13 +217,13 @@ class Replies(Session):
         if step.kind == "audio":
             reply.deltas += 1
             self.phase("reply", now, reply.deltas)
-            if self.gone or not reply.running:
+            if self.stopped(reply):
                 return
         if step.kind == "audio" and not reply.audio_left:
             reply.wire["audio_done"] = True
             self.emit(f"{self.dialect.audio}.done", **reply.wire["at"])
             self.phase("done", now)
-            if self.gone or not reply.running:
+            if self.stopped(reply):
                 return
         if not reply.steps:
             self.finish(reply, "completed", now)

@@ -14,6 +14,7 @@ from typing import Any
 import orjson
 
 from audio.frame import Format
+from bridge.fakes.replying import Reply
 from bridge.fakes.script import Do, Rule, Script
 from bridge.fakes.wire import Close, Message, Out, Request, Reset, Silence
 
@@ -125,6 +126,10 @@ class Session:
         self.gone = True
         self._agenda.clear()
 
+    def stopped(self, reply: Reply) -> bool:
+        """Whether nothing more of a reply is to be sent."""
+        return self.gone or not reply.running
+
     def fits(self, rule: Rule, phase: str, deltas: int) -> bool:
         """Whether a rule's conditions hold now."""
         return (
@@ -199,7 +204,7 @@ class Session:
         else:
             self.act(do, now)
 
-    def oversized(self, size: int) -> str:
+    def oversized(self, size: int) -> str | bytes:
         """A well-formed message of about `size` bytes that means nothing."""
         return orjson.dumps({"type": "padding", "event_id": "event_padding", "padding": "x" * size}).decode()
 
