@@ -62,7 +62,7 @@ async def start(
     host: str = "127.0.0.1",
 ) -> Running:
     """Listen on `port` (0: any free one). Raises ScriptError for a bad script and OSError for a port in use."""
-    epoch = int(time.time() - time.monotonic())
+    epoch = int(time.time() - asyncio.get_running_loop().time())
     emulator = Emulator(kind, script, seed, rtt_ms, pace, epoch)
     lines: set[_Line] = set()
 
@@ -104,9 +104,9 @@ class _Line:
         self._saver: Saver | None = None
         self._pongs: set[asyncio.Task[None]] = set()
 
-    @staticmethod
-    def _now() -> int:
-        return time.monotonic_ns()
+    def _now(self) -> int:
+        """The loop's time: tests let it jump."""
+        return round(self._loop.time() * 1e9)
 
     async def run(self) -> web.StreamResponse:
         request = self._request
@@ -164,7 +164,12 @@ class _Line:
         if self._timer is not None:
             self._timer.cancel()
         self._armed = due
-        self._timer = self._loop.call_later(max(0, due - now) / 1e9, self._advance, session)
+        self._timer = self._loop.call_later(max(0, due - now) / 1e9, self._fire, session)
+
+    def _fire(self, session: Session) -> None:
+        """The timer: uvloop's may be early, and then has to be set again."""
+        self._timer = None
+        self._advance(session)
 
     async def _read(self, ws: web.WebSocketResponse, session: Session) -> None:
         while True:
