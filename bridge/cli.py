@@ -60,6 +60,21 @@ def version(show: Annotated[bool, typer.Option("--version", help="Print the vers
         raise typer.Exit
 
 
+@app.command(epilog="Example: segue serve --config segue.yaml")
+def serve(
+    config: ConfigFile = None,
+    listen: Annotated[str | None, typer.Option(help="HOST:PORT, for the embedded configuration.")] = None,
+    log_level: Annotated[str, typer.Option(help="debug, info, warning or error; logs go to stderr.")] = "info",
+    as_json: Json = False,
+) -> None:
+    """Run the bridge.
+
+    Without --config it uses the providers whose credentials are in the environment, or, without any, emulators."""
+    from bridge.cli_serve import command
+
+    raise typer.Exit(command(config, listen, log_level, as_json))
+
+
 @app.command(epilog="Example: segue check segue.yaml")
 def check(
     file: Annotated[Path | None, typer.Argument(help="By default ./segue.yaml, else the embedded one.")] = None,
