@@ -14,7 +14,8 @@ import orjson
 import soundfile
 import structlog
 
-from bridge.shell.record_format import AGENT_TRACK, CALLER_TRACK, EVENTS, SUMMARY
+from bridge.core.events import LegLost
+from bridge.shell.record_format import AGENT_TRACK, CALLER_TRACK, EVENTS, MEDIA, SUMMARY
 from bridge.shell.record_read import CallRecord, RecordError
 from bridge.shell.record_summary import SCHEMA, summarise
 from bridge.shell.record_tracks import make_tracks
@@ -37,19 +38,10 @@ def hold(file: int) -> bool:
     return True
 
 
-class Breather:
-    """Gives other threads the interpreter every now and then: without it, a thread that computes makes a waiting one
-    wait for the whole switch interval (5 ms), again and again."""
-
-    def __init__(self, every: int = 32, pause: float = 0.0005) -> None:
-        self._every = every
-        self._pause = pause
-        self._count = 0
-
-    def __call__(self) -> None:
-        self._count += 1
-        if self._count % self._every == 0:
-            time.sleep(self._pause)
+def breathe() -> None:
+    """Give other threads the interpreter: without it, a thread that computes makes a waiting one wait for the whole
+    switch interval (5 ms), again and again."""
+    time.sleep(0.0005)
 
 
 def finish(folder: Path, *, unwritten: int = 0, crashed: bool = False) -> None:
@@ -97,8 +89,10 @@ def _tracks(record: CallRecord) -> dict[str, Any]:
     names = (CALLER_TRACK, AGENT_TRACK)
     parts = [record.folder / f"{name}.part" for name in names]
     try:
-        samples = make_tracks(record.steps(), record.start, record.leg, parts[0], parts[1], Breather())
-        for part, name in zip(parts, names, strict=True):
+        media = record.folder / MEDIA
+        lost = [line["t"] for line in record.lines if line.get("in", {}).get("type") == LegLost.__name__]
+        samples = make_tracks(media, record.leg, record.start, lost, parts[0], parts[1], breathe)
+        for part, name in zip(parts, names, strict=True) if samples else ():
             part.chmod(0o600)
             part.replace(record.folder / name)
     except (OSError, soundfile.LibsndfileError) as error:

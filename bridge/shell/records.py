@@ -52,7 +52,7 @@ def show(root: Path, call: str) -> dict[str, Any]:
     Raises RecordError when there is no such call or its summary cannot be read.
     """
     folder = root / call
-    if folder.parent != root or not folder.is_dir():
+    if call in ("", "..") or Path(call).name != call or not folder.is_dir():
         raise RecordError(f"{call}: no such call in {root}")
     try:
         summary = orjson.loads((folder / SUMMARY).read_bytes())

@@ -146,7 +146,8 @@ class Wire:
             if not self.act.stalls:
                 self.close(1011, "internal error")
             return
-        audio = base64.b64encode(noise(200, zlib.crc32(f"{self.name} {number} {piece}".encode()))).decode()
+        sound = noise(20, zlib.crc32(f"{self.name} {number} {piece}".encode())) * 10
+        audio = base64.b64encode(sound).decode()
         common = {"response_id": id, "item_id": f"item-{id}"}
         self.say({"type": "response.output_audio_transcript.delta", "delta": f"{self.name}{piece} ", **common}, 0)
         self.say({"type": "response.output_audio.delta", "delta": audio, **common}, 0)
@@ -332,3 +333,28 @@ class Studio:
             self.later(40, lambda: self.failed(link, refuse))
         else:
             self.later(40, lambda: wire.alive and self.event(ev.LinkUp(link)))
+
+
+SCENES: dict[str, tuple[dict[str, Any], dict[str, Provider], list[tuple[int, str]], int]] = {
+    "two turns": ({}, {}, [(5000, "order_status"), (13500, "table")], 22000),
+    "death in a reply": ({}, {"one": Provider(dies_in=2)}, [(5000, "order_status")], 14000),
+    "stall in a reply": ({}, {"one": Provider(dies_in=2, stalls=True)}, [(5000, "thanks")], 16000),
+    "death in the greeting": ({}, {"one": Provider(dies_in=1, dies_after=2)}, [(6000, "thanks")], 13000),
+    "refused": ({}, {"one": Provider(refuse=HttpRefusal(429, {"retry-after": "3"}))}, [(5000, "table")], 14000),
+    "all refused": ({}, dict.fromkeys(("one", "two"), Provider(refuse=HttpRefusal(503, {}))), [(2000, "table")], 9000),
+    "interruption": ({}, {}, [(1500, "order_status")], 11000),
+    "tool": ({"tools": (TOOL,)}, {"one": Provider(calls_tool=2)}, [(5000, "order_status")], 14000),
+    "no greeting, quoted key": (
+        {"greeting": ""}, {"one": Provider(says=f"Incorrect API key provided: {KEY}-one.")}, [(500, "thanks")], 9000,
+    ),
+}  # fmt: skip
+"""What a call is made with beside the defaults, its providers, what the caller says when, how long it lasts (ms)."""
+
+
+def play(scene: str, recorder: Recorder, call_id: str = "CA1") -> Studio:
+    """One of the scenes, from beginning to end."""
+    about, acts, says, ms = SCENES[scene]
+    studio = Studio(recorder, spec(call_id, **about), acts)
+    for at, name in says:
+        studio.says(at, speech(name))
+    return studio.run(ms)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +10,7 @@ import soundfile
 
 from audio.frame import PCM16_16K, PCMU, Format, decode
 from bridge.shell.record import Recordings
-from bridge.shell.record_format import CALLER, CLEARED, CONCEALED, EMITTED, Block
-from bridge.shell.record_read import Step
+from bridge.shell.record_format import CALLER, CLEARED, CONCEALED, DROPPED, EMITTED, HEADER, PULLED
 from bridge.shell.record_tracks import make_tracks
 from tests.shell.studio import Studio, noise, speech, targets
 from tests.shell.studio import spec as call_spec
@@ -26,33 +24,40 @@ def frame(number: int, form: Format = PCMU) -> bytes:
 
 
 class Tape:
-    """Steps of a call made by hand; times in ms."""
+    """The `media.bin` of a call made by hand; times in ms."""
 
     def __init__(self, form: Format = PCMU) -> None:
         self.form = form
-        self.steps: list[Step] = [Step(0, START, None)]
+        self.media = bytearray()
+        self.lost: list[int] = []
         self.breaths = 0
 
-    def add(self, at: float, given: Block | dict[str, object] | None = None, outputs: Iterable[Block] = ()) -> Tape:
-        now = START + round(at * MS)
-        self.steps.append(Step(len(self.steps), now, given or {"in": {"type": "Tick"}}, list(outputs)))
+    def add(self, at: float, kind: int, data: bytes | None = b"") -> Tape:
+        size = 160 if data is None else len(data)
+        self.media += HEADER.pack(START + round(at * MS), 1, 0, size, kind, DROPPED if data is None else 0)
+        self.media += data or b""
         return self
 
     def caller(self, at: float, data: bytes | None, kind: int = CALLER) -> Tape:
-        return self.add(at, Block(START + round(at * MS), 1, 0, kind, data))
+        return self.add(at, kind, data)
 
-    def emit(self, at: float, data: bytes) -> Tape:
-        return self.add(at, None, [Block(START + round(at * MS), 1, 0, EMITTED, data)])
+    def emit(self, at: float, data: bytes | None) -> Tape:
+        return self.add(at, PULLED).add(at, EMITTED, data)
 
     def clear(self, at: float) -> Tape:
-        return self.add(at, None, [Block(START + round(at * MS), 1, 0, CLEARED, b"")])
+        return self.add(at, CLEARED)
+
+    def lose(self, at: float) -> Tape:
+        self.lost.append(START + round(at * MS))
+        return self
 
     def make(self, folder: Path) -> tuple[np.ndarray, np.ndarray]:
         def breathe() -> None:
             self.breaths += 1
 
-        paths = folder / "caller.flac", folder / "agent.flac"
-        length = make_tracks(self.steps, START, self.form, *paths, breathe)
+        media, *paths = (folder / name for name in ("media.bin", "caller.flac", "agent.flac"))
+        media.write_bytes(self.media)
+        length = make_tracks(media, self.form, START, self.lost, *paths, breathe)
         caller, agent = (soundfile.read(path, dtype="int16") for path in paths)
         assert caller[1] == agent[1] == self.form.rate
         assert len(caller[0]) == len(agent[0]) == length
@@ -122,7 +127,7 @@ def test_an_hour_is_written_in_pieces(tmp_path: Path) -> None:
     assert np.array_equal(caller[: 3000 * 160], pcm(b"".join(frame(n % 50) for n in range(3000))))
     assert np.array_equal(agent[200 : 200 + 3000 * 160], pcm(b"".join(frame(1000 + n % 50) for n in range(3000))))
     assert at(agent, 600_000, frame(7))
-    assert tape.breaths == len(tape.steps)
+    assert tape.breaths >= 110
 
 
 # ------------------------------------------------------------------------------------------------------------ the agent
@@ -146,11 +151,38 @@ def test_a_clear_throws_away_what_was_not_played_yet(tmp_path: Path) -> None:
 
 
 def test_a_lost_leg_plays_nothing_that_was_in_flight(tmp_path: Path) -> None:
-    tape = Tape().emit(100, frame(1)).emit(100, frame(2)).add(110, {"in": {"type": "LegLost"}}).emit(400, frame(2))
+    tape = Tape().emit(100, frame(1)).emit(100, frame(2)).lose(110).emit(400, frame(2)).emit(400, frame(3)).lose(405)
     _, agent = tape.make(tmp_path)
     assert at(agent, 100, frame(1)[:80])
     assert not agent[110 * 8 : 400 * 8].any()
-    assert at(agent, 400, frame(2))
+    assert at(agent, 400, frame(2)[:40])
+    assert len(agent) == 405 * 8
+
+
+def test_a_clear_may_take_back_several_pieces_and_a_dropped_one_is_nothing(tmp_path: Path) -> None:
+    tape = Tape().emit(100, None)
+    for n in range(10):
+        tape.emit(100, frame(n))
+    _, agent = tape.clear(145).clear(146).emit(150, frame(20)).make(tmp_path)
+    assert at(agent, 100, (frame(0) + frame(1) + frame(2))[: 45 * 8])
+    assert at(agent, 150, frame(20))
+
+
+@pytest.mark.parametrize("tail", [b"", b"\0" * 23, b"\xee" * 100, HEADER.pack(1, 1, 0, 500, CALLER, 0) + b"x" * 499])
+def test_a_torn_end_is_left_out(tmp_path: Path, tail: bytes) -> None:
+    tape = Tape().caller(20, frame(1)).emit(20, frame(2))
+    tape.media += tail
+    caller, agent = tape.make(tmp_path)
+    assert at(caller, 0, frame(1))
+    assert at(agent, 20, frame(2))
+    assert len(agent) == 320
+
+
+def test_a_call_without_sound(tmp_path: Path) -> None:
+    (tmp_path / "media.bin").write_bytes(b"")
+    tracks = tmp_path / "caller.flac", tmp_path / "agent.flac"
+    assert make_tracks(tmp_path / "media.bin", PCMU, START, [], *tracks, lambda: None) == 0
+    assert not any(track.exists() for track in tracks), "a FLAC file without sound cannot be read"
 
 
 # -------------------------------------------------------------------------------------------------------- a whole call

@@ -19,8 +19,8 @@ from bridge.shell.record import CallRecorder, Recordings
 from bridge.shell.record_format import EVENTS, MEDIA
 from bridge.shell.record_read import CallRecord, RecordError
 from bridge.shell.replay import Report, command, replay
-from providers.base import Failure, HttpRefusal
-from tests.shell.studio import BEGINNING, KEY, TOOL, Provider, Studio, spec, speech, targets
+from providers.base import Failure
+from tests.shell.studio import BEGINNING, SCENES, Studio, play, spec, speech, targets
 
 SECOND = 1_000_000_000
 
@@ -33,32 +33,10 @@ def record(root: Path, direct: Callable[[CallRecorder], Studio], **about: Any) -
     return recorder.finished.result(timeout=0), studio
 
 
-SCENES: dict[str, tuple[dict[str, Any], dict[str, Provider], list[tuple[int, str]], int]] = {
-    "two turns": ({}, {}, [(5000, "order_status"), (13500, "table")], 22000),
-    "death in a reply": ({}, {"one": Provider(dies_in=2)}, [(5000, "order_status")], 14000),
-    "stall in a reply": ({}, {"one": Provider(dies_in=2, stalls=True)}, [(5000, "thanks")], 16000),
-    "death in the greeting": ({}, {"one": Provider(dies_in=1, dies_after=2)}, [(6000, "thanks")], 13000),
-    "refused": ({}, {"one": Provider(refuse=HttpRefusal(429, {"retry-after": "3"}))}, [(5000, "table")], 14000),
-    "all refused": ({}, dict.fromkeys(("one", "two"), Provider(refuse=HttpRefusal(503, {}))), [(2000, "table")], 9000),
-    "interruption": ({}, {}, [(1500, "order_status")], 11000),
-    "tool": ({"tools": (TOOL,)}, {"one": Provider(calls_tool=2)}, [(5000, "order_status")], 14000),
-    "no greeting, quoted key": (
-        {"greeting": ""}, {"one": Provider(says=f"Incorrect API key provided: {KEY}-one.")}, [(500, "thanks")], 9000,
-    ),
-}  # fmt: skip
-
-
 @pytest.mark.parametrize("scene", SCENES)
 def test_a_call_is_the_same_bit_for_bit(tmp_path: Path, scene: str) -> None:
-    about, acts, says, ms = SCENES[scene]
-
-    def direct(recorder: CallRecorder) -> Studio:
-        studio = Studio(recorder, spec(**about), acts)
-        for at, name in says:
-            studio.says(at, speech(name))
-        return studio.run(ms)
-
-    folder, studio = record(tmp_path, direct, **about)
+    about, ms = SCENES[scene][0], SCENES[scene][3]
+    folder, studio = record(tmp_path, lambda recorder: play(scene, recorder), **about)
     report = replay(folder)
     assert report.differences == []
     assert report.same
