@@ -122,6 +122,21 @@ def dial(
     raise typer.Exit(call(job, as_json))
 
 
+@app.command(epilog="Example: segue demo --audio call.wav")
+def demo(
+    audio: Annotated[Path | None, typer.Option(help="What the caller says; by default a test caller.")] = None,
+    out: Annotated[Path, typer.Option(help="Where the recording and the call's record go.")] = Path("out"),
+    as_json: Json = False,
+) -> None:
+    """Break a call on purpose and watch it survive.
+
+    Provider one stalls in the middle of a reply, provider two answers the next turn with a rate limit. The exit code is
+    1 when a turn stays without an answer."""
+    from bridge.demo import command
+
+    raise typer.Exit(command(audio, out, as_json))
+
+
 @app.command(epilog="Example: segue fake openai --port 9001 --script faults.yaml --rtt 80")
 def fake(
     kind: Annotated[str, typer.Argument(help="openai, azure, azure-openai or gemini.")],

@@ -16,6 +16,7 @@ _KNOWN = (
     ("bridge.shell.record_read", "RecordError"),
     ("bridge.fakes.checks", "ScriptError"),
     ("bridge.dial.client", "DialError"),
+    ("bridge.dial.turns", "TurnsError"),
     ("bridge.edges.media_ws", "EdgeError"),
     ("audio.files", "AudioFileError"),
 )
