@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -38,8 +38,14 @@ def turns_of(path: Path, pcm: Pcm, rate: int) -> list[Turn]:
         if beside.is_file():
             told = read_turns(beside, rate, len(pcm))
             if told:
-                return told
+                return [_tight(turn, pcm, rate) for turn in told]
     return [Turn(begin, end) for begin, end in measure.speech(pcm, rate, _PAUSE_MS)]
+
+
+def _tight(turn: Turn, pcm: Pcm, rate: int) -> Turn:
+    """The turn without the silence at its ends, which would count as waiting for an answer, or shorten it."""
+    loud = measure.speech(pcm[turn.begin : turn.end], rate)
+    return replace(turn, begin=turn.begin + loud[0][0], end=turn.begin + loud[-1][1]) if loud else turn
 
 
 def read_turns(path: Path, rate: int, length: int) -> list[Turn]:

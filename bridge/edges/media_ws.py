@@ -46,8 +46,8 @@ class EdgeError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """`base` is the public address carriers sign and dial, without a trailing slash; empty means the address the
-    request came to (and for signatures, `http://host:port`). Times in seconds."""
+    """`base` is the public address carriers sign and dial, without a trailing slash; empty, which only a private
+    listener may leave it, means whatever host a request names. Times in seconds."""
 
     host: str
     port: int
@@ -83,6 +83,12 @@ class MediaWs:
             router.add_post(path, self._twiml)
         for path in ("/twilio", "/twilio/", "/twilio/{agent}", "/twilio/{agent}/"):
             router.add_route("GET", path, self._socket)
+
+    def configure(self, settings: Settings) -> None:
+        """Take new settings, except for the address. Tickets given out stay good. Raises EdgeError and changes nothing
+        for settings that cannot be used."""
+        check(settings)
+        self._settings = settings
 
     def close(self) -> None:
         """End every stream; the process is going away."""
@@ -157,8 +163,8 @@ class MediaWs:
         if not settings.auth_tokens:
             return True
         path, _, query = request.raw_path.partition("?")
-        base = settings.base or f"http://{settings.host}:{settings.port}"
-        urls = signature.addresses(base, path, query, upgrade)
+        bases = [settings.base] if settings.base else [f"http://{request.host}", f"https://{request.host}"]
+        urls = [url for base in bases for url in signature.addresses(base, path, query, upgrade)]
         given = request.headers.get("X-Twilio-Signature", "")
         right = signature.verify(settings.auth_tokens, urls, given, posted, body)
         if not right:

@@ -64,6 +64,14 @@ def test_without_a_file_turns_are_found_by_level(tmp_path: Path) -> None:
     assert found == [Turn(RATE, 3 * RATE), Turn(4 * RATE, int(4.5 * RATE))]
 
 
+def test_silence_at_the_ends_of_a_told_turn_is_not_speech(tmp_path: Path) -> None:
+    told(tmp_path, {"turns": [{"start": 1, "end": 4}, {"start": 4.5, "end": 5}]})
+    pcm = np.zeros(5 * RATE, np.int16)
+    pcm[int(1.5 * RATE) : int(3.2 * RATE)] = np.random.default_rng(1).integers(-3000, 3000, int(1.7 * RATE))
+    found = turns_of(tmp_path / "call_caller.flac", pcm, RATE)
+    assert found == [Turn(int(1.5 * RATE), int(3.2 * RATE)), Turn(int(4.5 * RATE), 5 * RATE)]
+
+
 def test_a_callers_file_finds_its_calls_truth(tmp_path: Path) -> None:
     told(tmp_path, {"turns": [{"start": 1, "end": 2}]})
     assert turns_of(tmp_path / "call_caller.flac", np.zeros(RATE * 5, np.int16), RATE) == [Turn(RATE, 2 * RATE)]
