@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from websockets.frames import Opcode
 
+from bridge.fakes.sockets import vanish
 from bridge.shell.socket import connect
 from providers.base import Dial, NetworkError
 from tests.shell.peer import Heard, Listener
@@ -174,7 +175,7 @@ def test_socket_options(run: Runner) -> None:
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells what was not acknowledged")
-def test_a_peer_that_stops_reading_is_suspect_and_then_lost(run: Runner) -> None:
+def test_a_peer_that_stops_reading_is_suspect(run: Runner) -> None:
     async def scenario() -> None:
         listener = await Listener().open()
         heard = Heard()
@@ -189,6 +190,30 @@ def test_a_peer_that_stops_reading_is_suspect_and_then_lost(run: Runner) -> None
         assert heard.when("suspect") - begun < 1.5
         assert socket.outbox_age >= 500_000_000
         socket.abort()
+        listener.close()
+
+    run(scenario())
+
+
+def test_a_peer_that_vanished_is_suspect_and_then_lost(run: Runner) -> None:
+    """No RST, no FIN, nothing acknowledged: what a pulled cable looks like."""
+
+    async def scenario() -> None:
+        listener = await Listener().open()
+        heard = Heard()
+        socket = connect(Dial(listener.url), heard.handler)
+        await _until(lambda: bool(heard.of("opened")))
+        if not vanish(listener.peer.transport):
+            pytest.skip("this machine cannot make a connection vanish")
+        begun = asyncio.get_running_loop().time()
+        while not heard.of("closed") and asyncio.get_running_loop().time() - begun < 6:
+            socket.write(["20 ms of a caller"])
+            await asyncio.sleep(0.02)
+        assert isinstance(heard.failure, NetworkError)
+        assert heard.failure.kind == "timeout"
+        assert 0.4 < heard.when("suspect") - begun < 1.0
+        assert 1.5 < heard.when("closed") - begun < 4.5
+        listener.peer.transport.abort()
         listener.close()
 
     run(scenario())
