@@ -202,13 +202,15 @@ class _Files:
         self.failure: OSError | None = None
         self.unwritten = 0
         self._secrets = snapshot.secrets()
-        self._events = self._media = -1
+        self._events: _File | None = None
+        self._media: _File | None = None
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self.path.mkdir(mode=0o700)
-            self._events = _create(self.path / EVENTS)
-            hold(self._events)
-            self._media = _create(self.path / MEDIA) if snapshot.full else -1
+            self._events = _File(self.path / EVENTS)
+            hold(self._events.number)
+            if snapshot.full:
+                self._media = _File(self.path / MEDIA)
         except OSError as error:
             self.failure = error
             _log.error("no record of this call", call=snapshot.name, error=str(error))
@@ -217,34 +219,37 @@ class _Files:
 
     def append(self, media: bytes, text: bytes) -> None:
         for file, data in ((self._media, media), (self._events, text)):
-            if file < 0 or not data:
+            if file is None or not data:
                 continue
             for secret in self._secrets:
                 if secret in data:
                     data = data.replace(secret, b"*" * len(secret))  # same length: blocks stay whole
-            self.unwritten += _append(file, data)
+            self.unwritten += file.append(data)
 
     def close(self) -> None:
         """Also lets go of the lock that says the record is being written."""
         for file in (self._media, self._events):
-            if file >= 0:
-                os.close(file)
-        self._media = self._events = -1
+            if file is not None:
+                os.close(file.number)
+        self._media = self._events = None
 
 
-def _create(path: Path) -> int:
-    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
+class _File:
+    """A new file that only grows. Raises OSError when it cannot be created."""
 
+    def __init__(self, path: Path) -> None:
+        self.number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
+        self._size = 0
 
-def _append(file: int, data: bytes) -> int:
-    """Append all of `data` or nothing; the bytes the disk refused."""
-    before = os.fstat(file).st_size
-    view = memoryview(data)
-    try:
-        while view:
-            view = view[os.write(file, view) :]
-    except OSError as error:
-        _log.warning("record: disk refuses", error=str(error), bytes=len(data))
-        os.ftruncate(file, before)
-        return len(data)
-    return 0
+    def append(self, data: bytes) -> int:
+        """Write all of `data` or nothing; the bytes the disk refused."""
+        view = memoryview(data)
+        try:
+            while view:
+                view = view[os.write(self.number, view) :]
+        except OSError as error:
+            _log.warning("record: the disk refuses", error=str(error), bytes=len(data))
+            os.ftruncate(self.number, self._size)
+            return len(data)
+        self._size += len(data)
+        return 0

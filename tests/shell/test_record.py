@@ -155,7 +155,7 @@ def test_without_sound_only_events_and_notes_are_kept(tmp_path: Path) -> None:
 
 def test_the_disk_is_never_touched_by_the_thread_of_the_calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     threads: set[int] = set()
-    for name in ("open", "write", "mkdir", "fstat", "replace"):
+    for name in ("open", "write", "mkdir", "replace"):
         real = getattr(os, name)
 
         def watched(*args: Any, _real: Any = real, **more: Any) -> Any:
@@ -213,13 +213,13 @@ def test_what_is_written_follows_the_call_and_does_not_wait_for_its_end(tmp_path
 def stuck(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
     """A disk that takes nothing until the event is set."""
     release = threading.Event()
-    real = record_writer._append
+    real = record_writer._File.append
 
-    def append(file: int, data: bytes) -> int:
+    def append(file: record_writer._File, data: bytes) -> int:
         release.wait(20)
         return real(file, data)
 
-    monkeypatch.setattr(record_writer, "_append", append)
+    monkeypatch.setattr(record_writer._File, "append", append)
     return release
 
 
