@@ -1,0 +1,242 @@
+"""Whole calls in virtual time: the real runner, sockets, pacer and health board, real call cores and codecs, against
+emulated providers behind an in-memory network. Only kernel and clock are missing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from random import Random
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+
+from audio.frame import PCMU, Frame, encode
+from bridge.core.effects import Note
+from bridge.core.events import CallerAudio, Gone, Mark
+from bridge.core.plan import Agent, CallSpec, Candidate, Plan
+from bridge.fakes import server
+from bridge.fakes.numbered import number_speech
+from bridge.shell.calls import Calls
+from bridge.shell.health import HealthBoard
+from bridge.shell.pacer import Pacer
+from bridge.shell.runner import CallRunner
+from bridge.shell.services import Services
+from bridge.shell.tools import Webhooks
+from providers.base import Target
+from providers.registry import capabilities_for
+from tests.shell.studio import CALLERS
+from tests.virtual import network, virtual
+
+KINDS = {"openai": ("openai", "gpt-realtime-2.1"), "gemini": ("gemini", "gemini-3.8-live")}
+SORRY = encode(np.random.default_rng(1).normal(0, 3000, 8000).astype(np.int16), "pcmu")
+
+
+class Phone:
+    """The caller's side: a carrier that plays what it is sent at real time and gives marks back, and a caller who says
+    `track` from the start. `heard`: what was played, with when (s)."""
+
+    marks = True
+    format = PCMU
+
+    def __init__(self, track: np.ndarray) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.runner: CallRunner
+        self.heard: list[tuple[float, bytes]] = []
+        self.hung_up: str | None = None
+        self.track = track
+        self._until = 0.0
+        self._begun = self.loop.time()
+
+    def send(self, data: bytes) -> None:
+        self._until = max(self._until, self.loop.time())
+        self.heard.append((self._until - self._begun, data))
+        self._until += len(data) / 8000
+
+    def clear(self) -> None:
+        now = self.loop.time()
+        self.heard = [(at, data) for at, data in self.heard if at + self._begun < now]
+        self._until = now
+
+    def mark(self, name: str) -> None:
+        self.loop.call_at(self._until, lambda: self.runner.dispatch(Mark(name)))
+
+    def transfer(self, target: str) -> None:
+        self.hung_up = f"transfer to {target}"
+
+    def hang_up(self, reason: str) -> None:
+        self.hung_up = reason
+
+    def speak(self, frame: int = 0) -> None:
+        """20 ms of the caller, then the next."""
+        if self.runner.over:
+            return
+        begin = frame * 160
+        noise = np.random.default_rng(frame).integers(-12, 12, 160).astype(np.int16)
+        pcm = self.track[begin : begin + 160] if begin + 160 <= len(self.track) else np.zeros(160, np.int16)
+        self.runner.dispatch(CallerAudio(Frame(encode(pcm + noise, "pcmu"), PCMU)))
+        self.loop.call_at(self._begun + (frame + 1) * 0.02, self.speak, frame + 1)
+
+    def silences(self, begin: float, end: float) -> float:
+        """Seconds between `begin` and `end` in which nothing was played."""
+        played = sum(max(0.0, min(at + len(data) / 8000, end) - max(at, begin)) for at, data in self.heard)
+        return end - begin - played
+
+
+def question(number: int, at_ms: int) -> np.ndarray:
+    """A recorded sentence that carries `number`, after `at_ms` of silence."""
+    pcm, rate = soundfile.read(CALLERS / "order_status.flac", dtype="int16")
+    assert rate == 8000
+    return np.concatenate([np.zeros(at_ms * 8, np.int16), number_speech(pcm, number)])
+
+
+class Exchange:
+    """One caller and a bridge whose providers are emulators: name -> (kind, script)."""
+
+    def __init__(self, **providers: tuple[str, Any]) -> None:
+        self.providers = providers
+        self.notes: list[tuple[float, Note]] = []
+        self.emulators: dict[str, server.Running] = {}
+
+    async def __aenter__(self) -> Exchange:
+        for name, (kind, script) in self.providers.items():
+            self.emulators[name] = await server.start(kind, script=script)  # type: ignore[arg-type]
+        self.pacer = Pacer()
+        self.tools = Webhooks()
+        self.health = HealthBoard(Random(4))
+        services = Services(self.health, self.pacer, self.tools, watchers=(self._watch,))
+        self.calls = Calls(services, 10)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.calls.drain(0)
+        await self.tools.close()
+        for emulator in self.emulators.values():
+            await emulator.close()
+
+    def _watch(self, call_id: str, note: Note, now: int) -> None:
+        self.notes.append((now / 1e9 - self.phone._begun, note))
+
+    async def call(self, track: np.ndarray, seconds: float, **plan: Any) -> None:
+        """Start a call and let it run."""
+        targets = {
+            name: Target(name, *KINDS[kind], url=self.emulators[name].url, api_key="sk-test")
+            for name, (kind, _) in self.providers.items()
+        }
+        candidates = tuple(
+            Candidate(name, target.kind, target.model, capabilities_for(target, PCMU))
+            for name, target in targets.items()
+        )
+        agent = Agent("agent", "Answer.", silence=None)
+        spec = CallSpec("call-1", PCMU, agent, Plan(candidates, **plan), {"sorry": SORRY})
+        self.phone = Phone(track)
+        self.phone.runner = self.calls.start(spec, targets, self.phone)
+        self.phone.speak()
+        await asyncio.sleep(seconds)
+
+    def noted(self, kind: str) -> list[dict[str, Any]]:
+        return [dict(note.fields) for _, note in self.notes if note.kind == kind]
+
+    def when(self, kind: str) -> float:
+        return next(at for at, note in self.notes if note.kind == kind)
+
+    @property
+    def said(self) -> str:
+        """The words the caller heard."""
+        return " ".join(str(fields.get("text", "")) for fields in self.noted("heard"))
+
+
+@pytest.mark.parametrize("kind", ["openai", "gemini"])
+def test_a_question_is_answered_once_and_the_caller_hangs_up(kind: str) -> None:
+    @virtual
+    async def scenario() -> None:
+        async with Exchange(one=(kind, None), two=("openai", None)) as exchange:
+            await exchange.call(question(37, 500), 16)
+            assert exchange.said.count("thirty seven") == 1, exchange.said
+            assert exchange.noted("swap") == []
+            assert exchange.pacer.late_slots == 0
+            phone = exchange.phone
+            begun, ended = exchange.when("agent_began"), exchange.when("agent_ended")
+            assert phone.silences(begun + 0.01, ended - 0.05) < 0.005
+            phone.runner.dispatch(Gone("caller hung up"))
+            assert await phone.runner.finished == "caller hung up"
+            await asyncio.sleep(1)
+            assert network().pipes == []
+
+    scenario()
+
+
+def _refuse_connection(exchange: Exchange) -> None:
+    network().refuse(exchange.emulators["one"].port)
+
+
+def _swallow(exchange: Exchange) -> None:
+    network().swallow(exchange.emulators["one"].port)
+
+
+@pytest.mark.parametrize(
+    ("script", "before"),
+    [
+        ({"rules": [{"when": {"phase": "upgrade"}, "do": {"http": {"status": 503}}}]}, lambda exchange: None),
+        (None, _refuse_connection),
+        (None, _swallow),
+    ],
+    ids=["503", "refused", "swallowed"],
+)
+def test_a_provider_that_cannot_be_reached_is_passed_over(script: Any, before: Callable[[Exchange], None]) -> None:
+    @virtual
+    async def scenario() -> None:
+        async with Exchange(one=("openai", script), two=("openai", None)) as exchange:
+            before(exchange)
+            await exchange.call(question(41, 300), 16)
+            assert exchange.said.count("forty one") == 1, exchange.said
+            assert {fields["provider"] for fields in exchange.noted("first_audio")} == {"two"}
+
+    scenario()
+
+
+def _later(seconds: float, action: Callable[[], None]) -> None:
+    asyncio.get_running_loop().call_later(seconds, action)
+
+
+def _freeze_calls_to(exchange: Exchange, name: str) -> None:
+    for pipe in network().pipes:
+        if pipe.port == exchange.emulators[name].port:
+            pipe.freeze()
+
+
+def _reset_calls_to(exchange: Exchange, name: str) -> None:
+    for pipe in list(network().pipes):
+        if pipe.port == exchange.emulators[name].port:
+            pipe.reset()
+
+
+@pytest.mark.parametrize("after", [1.5, 3.6, 4.6, 5.2, 7.0])
+@pytest.mark.parametrize("how", [_freeze_calls_to, _reset_calls_to])
+def test_a_link_that_breaks_at_any_moment_costs_no_answer(how: Callable[[Exchange, str], None], after: float) -> None:
+    @virtual
+    async def scenario() -> None:
+        async with Exchange(one=("openai", None), two=("openai", None)) as exchange:
+            _later(after, lambda: how(exchange, "one"))
+            await exchange.call(question(58, 500), 25)
+            assert exchange.said.count("fifty eight") == 1, exchange.said
+            assert exchange.noted("last_rung") == []
+            settled = exchange.noted("exchange_settled")
+            assert len(settled) == 1, settled
+
+    scenario()
+
+
+@virtual
+async def test_when_nobody_is_left_the_caller_is_told_and_the_call_ends() -> None:
+    async with Exchange(one=("openai", None), two=("openai", None)) as exchange:
+        for emulator in exchange.emulators.values():
+            network().refuse(emulator.port)
+        await exchange.call(question(12, 300), 60)
+        assert exchange.phone.runner.over
+        assert exchange.phone.hung_up
+        assert SORRY in b"".join(data for _, data in exchange.phone.heard)
+        # Refused dials open the breakers: nobody hammers a dead provider once a second for the whole minute.
+        assert len(exchange.noted("link_opened")) < 20
