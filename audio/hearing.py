@@ -24,12 +24,11 @@ ECHO_QUIET_DB = 6.0  # an echo less than this above the floor does not disturb t
 TONE_SHARE = 0.985
 TONE_BLOCKS = 3
 TONE_EVERY = 5  # blocks: how often an open turn is checked for tones
-NOISY_CEILING_DB = 8.0  # a line is noisy when its background rises this far above its floor
 HOLD_BLOCKS = 250  # digital silence for this long was a hold: what the VAD learned before it is stale
 
 
 class Hearing:
-    """Takes one block after the other; `level`, `background` and `noisy` describe the line after the last one."""
+    """Takes one block after the other; `level` and `background` describe the line after the last one."""
 
     __slots__ = (
         "_before",
@@ -66,10 +65,6 @@ class Hearing:
         self.background = Background()
         self._mute = 0
 
-    @property
-    def noisy(self) -> bool:
-        return self.background.ceiling > self.background.floor + NOISY_CEILING_DB
-
     def hear(self, pcm: Pcm, turn: bool) -> bool:
         """Whether `pcm` (160 samples) is speech; `turn`: a turn is open."""
         wave = self._wave
@@ -85,7 +80,7 @@ class Hearing:
         if live:
             echo.step()
             echo.learn(level)
-        background.push(level, not (turn or (live and echo.expected() > background.floor + ECHO_QUIET_DB)))
+        background.push(level, not (turn or (live and echo.expected() > background.floor + ECHO_QUIET_DB)), turn)
         if level < QUIETEST_DB or level < background.floor + GATE_DB:
             return self._quiet(level)
         self._mute = 0

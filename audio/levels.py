@@ -30,8 +30,8 @@ def to_db(power: float, samples: int) -> float:
 class Background:
     """The noise under the speech: `floor` is its quiet side, `ceiling` how loud it gets by itself.
 
-    Both are learned from stretches of 400 ms. The floor is the second quietest of the last 3.2 s, speech or not: it
-    falls with the first quieter block and rises slowly. The ceiling is the upper quartile of the loudest blocks of the
+    Both are learned from stretches of 400 ms. The floor is the second quietest of the last 3.2 s (8 s in a
+    turn), speech or not: it falls with the first quieter block and rises slowly. The ceiling is the upper quartile of the loudest blocks of the
     last 8 s without a turn. Digital silence (a muted line, discontinuous transmission) says nothing of the noise under
     speech and is left out.
     """
@@ -40,7 +40,11 @@ class Background:
 
     STRETCH = 20  # blocks
     QUIET = 8
+    LONG = 20  # within a turn: fluent speech hardly lets the floor be heard
     LOUD = 20
+    KNOWN = 3  # stretches after which the ceiling is known
+    ONSET = 8  # blocks before a turn opens that may already be its speech
+    RESTLESS_DB = 8.0
     GUESS = -55.0  # the floor of a line of which nothing is known
 
     def __init__(self) -> None:
@@ -53,8 +57,8 @@ class Background:
         self._highest = SILENT
         self._blocks = 0
 
-    def push(self, level: float, idle: bool) -> None:
-        """Counts one block in; `idle`: no turn is open and no echo is expected."""
+    def push(self, level: float, idle: bool, turn: bool = False) -> None:
+        """Counts one block in; `idle`: no turn is open and no echo is expected; `turn`: one is open."""
         if level > SILENT:
             if level < self._lowest:
                 self._lowest = level
@@ -64,24 +68,40 @@ class Background:
                 self._highest = level
         self._blocks += 1
         if self._blocks == self.STRETCH:
-            self._stretch()
+            self._stretch(self.LONG if turn else self.QUIET)
 
-    def _stretch(self) -> None:
+    def _stretch(self, keep: int) -> None:
         self._blocks = 0
         if self._lowest < 0.0:
             self._known += 1
             if self._known == 3:
                 del self._quiet[:2]  # the guess has served
             self._quiet.append(self._lowest)
-            del self._quiet[: -self.QUIET]
+            del self._quiet[:-keep]
             self.floor = sorted(self._quiet)[1]
             self._lowest = 0.0
         if self._highest > SILENT:
             self._loud.append(self._highest)
             del self._loud[: -self.LOUD]
-            self.ceiling = sorted(self._loud)[len(self._loud) * 3 // 4]
+            self._settle()
             self._highest = SILENT
 
-    def forget_loudest(self) -> None:
-        """A turn opened or closed: what was loudest in this stretch may have been its edge."""
+    @property
+    def restless(self) -> bool:
+        """The background gets much louder than its floor by itself."""
+        return self.ceiling > self.floor + self.RESTLESS_DB
+
+    def opened(self) -> None:
+        """A turn opened: what was loudest just before was its onset, not the background."""
         self._highest = SILENT
+        if self._blocks < self.ONSET and self._loud:
+            self._loud.pop()
+            self._settle()
+
+    def closed(self) -> None:
+        """A turn ended: the stretch that runs holds some of it."""
+        self._highest = SILENT
+
+    def _settle(self) -> None:
+        if len(self._loud) >= self.KNOWN:
+            self.ceiling = sorted(self._loud)[len(self._loud) * 3 // 4]

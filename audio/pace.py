@@ -15,12 +15,12 @@ JOINED = 3  # blocks: a shorter silence does not separate two stretches of speec
 WINDOW = 75  # blocks (1.5 s) in which stretches are counted
 SHORT_S = 1.9
 # Weights of the log-odds that the turn is over; fitted on pauses of 0.4 s or more and ends of turns (docs/ears.md).
-PER_STRETCH = 0.85
+PER_STRETCH = 0.69
 MOST_STRETCHES = 5
-SHORT = -1.75
-PER_DB = -0.11
-PER_GAP_S = -1.4
-BIAS = 0.25
+SHORT = -1.77
+PER_DB = -0.082
+PER_GAP_S = -2.16
+BIAS = 0.65
 
 
 class Pace:

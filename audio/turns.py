@@ -54,10 +54,11 @@ VOICED = 1.5  # ... and how much voice they must hold: a block with a clear pitc
 PITCH_NONE, PITCH_CLEAR = 0.5, 0.8
 ABOVE_CEILING_DB = 2.0  # speech opens only this far above what the background does by itself,
 MOST_CEILING_DB = 22.0  # which is never taken to be further than this above the floor
-NOISY_RANGE_DB = 34.0  # a line is noisy, too, when a turn's speech rises no further than this above the floor
+NOISY_ABOVE_DB = 20.0  # a line is noisy when speech rises no further than this above a restless background's ceiling
 PEAK_DROP_DB = 24.0  # speech is no further than this below the turn's loud blocks
-CEILING_DROP_DB = 8.0  # on a noisy line: and no further than this below the ceiling,
-HELD_PITCH = 0.6  # and with a pitch as clear as this ...
+ALIKE_DB = 5.0  # less than this above a restless background's ceiling, sound is speech only with a voice:
+HELD_PITCH = 0.6  # a pitch as clear as this ...
+VOICE_MASK = 0b1111  # ... in two of four blocks ...
 HELD_BLOCKS = 8  # ... no longer ago than this
 STRONG_DB = 9.0  # on a noisy line a turn ends without speech this close to its peak ...
 STRONG_BLOCKS = 35  # ... for this long
@@ -67,8 +68,8 @@ BACKCHANNEL_BLOCKS = 12  # silence that ends a provisional turn
 TAIL_MS = 500  # a short utterance this close to the end of the agent's audio is an answer
 JUDGED_BLOCKS = 10  # silence after which the hangover of this pause is decided
 OPINION_BLOCKS = 12  # silence after which an opinion is asked for
-DOUBTFUL, UNFINISHED = 0.75, 0.3  # log-odds of `Pace.finished` below which ...
-DOUBTFUL_FACTOR, UNFINISHED_FACTOR = 1.28, 1.9  # ... the hangover is this much longer
+DOUBTFUL, UNFINISHED = 0.85, 0.25  # log-odds of `Pace.finished` below which ...
+DOUBTFUL_FACTOR, UNFINISHED_FACTOR = 1.28, 2.1  # ... the hangover is this much longer
 NUMBER_MS = 1000  # hangover when a number was asked for
 COMPLETE_MS, INCOMPLETE_MS = 300, 1500  # hangover after an opinion
 _WINDOW_MASK = (1 << WINDOW) - 1
@@ -100,7 +101,8 @@ class TurnDetector:
         self._lost = 0  # concealed blocks since the onset
         self._last = 0  # the block after the last one with speech
         self._strong = 0
-        self._voice_left = 0
+        self._voice = 0
+        self._voiced = 0
         self._peak = SILENT
         self._recent = 0  # one bit per block, 1 = speech
         self._held = 0
@@ -192,6 +194,7 @@ class TurnDetector:
                 self._recent = self._recent << 1 & _WINDOW_MASK
             return _NOTHING
         self._held = self._held << 1 & HOLD_MASK
+        self._voiced = self._voiced << 1 & VOICE_MASK
         if speech:
             self._prolong(block)
         elif block - self._last == JUDGED_BLOCKS:
@@ -234,12 +237,13 @@ class TurnDetector:
         self._recent = 0
         self._lost = 0
         self._last = self._strong = self._block
-        self._voice_left = HELD_BLOCKS
+        self._voice = self._block
+        self._voiced = VOICE_MASK
         self._held = HOLD_MASK
         self._peak = loud
         self._hangover = self._base()
         self._asked = False
-        self._hearing.background.forget_loudest()
+        self._hearing.background.opened()
         self._phase = "provisional" if agent_left else "turn"
         return (self._event("barge_in" if agent_left else "speech_start", self._onset),)
 
@@ -254,14 +258,11 @@ class TurnDetector:
         elif level < self._peak - PEAK_DROP_DB:
             return
         background = hearing.background
-        if self._noisy():
-            pitch = hearing.pitch()
-            self._voice_left = HELD_BLOCKS if pitch > HELD_PITCH else self._voice_left - 1
-            if self._voice_left <= 0:
+        if background.restless:
+            alike = level < background.ceiling + ALIKE_DB
+            if alike and not self._voiced_lately(block):
                 return
-            if level < min(background.ceiling, background.floor + MOST_CEILING_DB) - CEILING_DROP_DB:
-                return
-            if (pitch > HELD_PITCH and level > self._peak - STRONG_DB) or level > background.ceiling:
+            if level > self._peak - STRONG_DB:
                 self._strong = block + 1
         else:
             self._strong = block + 1
@@ -270,6 +271,13 @@ class TurnDetector:
         if self._held.bit_count() >= 2:
             self._last = block + 1
             self._asked = False
+
+    def _voiced_lately(self, block: int) -> bool:
+        if self._hearing.pitch() > HELD_PITCH:
+            self._voiced |= 1
+            if self._voiced.bit_count() >= 2:
+                self._voice = block
+        return block - self._voice <= HELD_BLOCKS
 
     def _judge(self) -> None:
         """Decides how long this silence may last."""
@@ -295,7 +303,9 @@ class TurnDetector:
         return _NOTHING
 
     def _noisy(self) -> bool:
-        return self._hearing.noisy or self._peak < self._hearing.background.floor + NOISY_RANGE_DB
+        """Whether the background can be mistaken for the turn's own speech."""
+        background = self._hearing.background
+        return background.restless and self._peak < background.ceiling + NOISY_ABOVE_DB
 
     def _follow(self, agent_left: int) -> Sequence[TurnEvent]:
         """A provisional turn: confirmed by growth or by the agent falling silent, withdrawn when it was short."""
@@ -318,7 +328,7 @@ class TurnDetector:
         self._phase = "silence"
         if kind == "turn_end":
             self._expecting = ""
-        self._hearing.background.forget_loudest()
+        self._hearing.background.closed()
         return (self._event(kind, self._last if kind == "turn_end" else self._onset),)
 
     def _event(self, kind: TurnKind, block: int) -> TurnEvent:
