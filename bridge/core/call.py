@@ -59,11 +59,9 @@ class Call:
         self._speaker = speaker = Speaker(desk, ears)
         self._asks = asks = Asks(desk, links, speaker)
         self._tools = tools = Tools(desk, links, asks)
-        self._failover = failover = Failover(desk, links, speaker, asks)
+        self._failover = failover = Failover(desk, links, speaker, asks, self._finish, self._end)
         self._replies = Replies(desk, links, speaker, asks, tools, failover)
-        self._floor = Floor(desk, ears, links, speaker, asks, failover)
-        failover.finish = self._finish
-        failover.end = self._end
+        self._floor = Floor(desk, ears, links, speaker, asks, failover, self._finish)
         self.ended = False
         self._ending = ""
         self._table: dict[type, Callable[[Any], None]] = {
@@ -90,14 +88,14 @@ class Call:
             "stall": self._replies.stall,
             "prepare": failover.prepare,
             "hedge": self._replies.hedge,
-            "fail back": failover.fail_back,
+            "fail back": failover.rotation.fail_back,
             "bridge": self._floor.bridge_phrase,
             "first audio": self._replies.first_audio_due,
             "standby": failover.upkeep,
-            "rotate": failover.rotate_now,
-            "age": failover.aged,
+            "rotate": failover.rotation.force,
+            "age": failover.rotation.aged,
             "retry": failover.retry,
-            "hold": failover.give_up,
+            "hold": failover.last_rung.give_up,
             "tools hold": failover.tools_settled,
             "keys": self._floor.keys_done,
             "silence": self._floor.silence,
@@ -202,7 +200,7 @@ class Call:
             if found is not None and (found[1].complete or found[1].ended):
                 self._asks.finalise(*found)
         if ended and self._desk.plan.standby == "seeded":
-            self._failover.seed_standby()
+            self._failover.reserve.seed()
 
     # ----------------------------------------------------------------------------------------------------------- links
 
@@ -217,7 +215,7 @@ class Call:
         """What may have become due after any news from a link."""
         exchange = self._desk.conversation.open
         if exchange is None:
-            self._failover.rotate_if_quiet()
+            self._failover.rotation.if_quiet()
             if self._speaker.left == 0 and not self._desk.playout.ready:
                 if self._tools.hang_up:
                     self._hang_up("agent hung up")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from audio.frame import Frame
 from audio.turns import TurnDetector, TurnEvent
 from bridge.core.asks import Asks
@@ -23,7 +25,14 @@ class Floor:
     """`turn` is the caller's open turn, provisional or not."""
 
     def __init__(
-        self, desk: Desk, ears: TurnDetector, links: Links, speaker: Speaker, asks: Asks, failover: Failover
+        self,
+        desk: Desk,
+        ears: TurnDetector,
+        links: Links,
+        speaker: Speaker,
+        asks: Asks,
+        failover: Failover,
+        finish: Callable[[str, str], None],
     ) -> None:
         self._desk = desk
         self._ears = ears
@@ -31,6 +40,7 @@ class Floor:
         self._speaker = speaker
         self._asks = asks
         self._failover = failover
+        self._finish = finish
         self._preroll = desk.samples(desk.spec.agent.turns.preroll_ms)
         self._digits = ""
         self._frames = 0
@@ -126,7 +136,7 @@ class Floor:
             self._opened(exchange)
         self._stream(turn)
         self._probe()
-        self._failover.rotate_if_quiet()
+        self._failover.rotation.if_quiet()
 
     def _opened(self, exchange: Exchange) -> None:
         self._desk.note(
@@ -238,7 +248,7 @@ class Floor:
         self._owe(exchange)
         link = self._failover.active
         if link is None:
-            self._failover.apologise()
+            self._failover.last_rung.apologise()
         elif link.turn == turn.id and not self._failover.holding:
             self._end_on(link, turn, exchange)
 
@@ -298,7 +308,7 @@ class Floor:
         self._owe(exchange)
         link = self._failover.active
         if link is None:
-            self._failover.apologise()
+            self._failover.last_rung.apologise()
             return
         if self._failover.holding:
             return
@@ -321,7 +331,7 @@ class Floor:
         if policy is None or self.turn is not None or desk.conversation.open is not None or self._speaker.left > 0:
             return
         if self._prompts >= policy.prompts:
-            self._failover.finish("goodbye", "caller silent")
+            self._finish("goodbye", "caller silent")
             return
         link = self._failover.active
         if link is None:

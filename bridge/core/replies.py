@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 from bridge.core.asks import Asks
 from bridge.core.conversation import Exchange, Reply
 from bridge.core.desk import MS, Desk
 from bridge.core.effects import Health
+from bridge.core.failover import Failover
 from bridge.core.links import Link, Links
 from bridge.core.speaker import Speaker
 from bridge.core.tools import Tools
@@ -38,38 +39,18 @@ from providers.base import (
 NUDGE = "Answer what the caller said last, aloud, now."
 
 
-class Switchboard(Protocol):
-    """What replies need of failover."""
-
-    active: Link | None
-    standby_first_audio_ms: int
-
-    @property
-    def holding(self) -> bool: ...
-    def ready(self, link: Link, expires_in_ms: int | None) -> None: ...
-    def proven(self, link: Link) -> None: ...
-    def lost(self, link: Link, fault: Fault, detection_ms: int = 0) -> None: ...
-    def stalled(self, link: Link, fault: Fault, detection_ms: int) -> None: ...
-    def hedge(self, link: Link, waited_ms: int) -> None: ...
-    def prepare(self) -> None: ...
-    def expiring(self, link: Link, left_ms: int) -> None: ...
-    def limits(self, link: Link, remaining: float, reset_ms: int) -> None: ...
-    def woke(self, link: Link, reply: Reply) -> bool: ...
-    def spoke(self, exchange: Exchange, reply: Reply) -> None: ...
-
-
 class Replies:
     """One handler per provider event."""
 
     def __init__(
-        self, desk: Desk, links: Links, speaker: Speaker, asks: Asks, tools: Tools, board: Switchboard
+        self, desk: Desk, links: Links, speaker: Speaker, asks: Asks, tools: Tools, failover: Failover
     ) -> None:
         self._desk = desk
         self._links = links
         self._speaker = speaker
         self._asks = asks
         self._tools = tools
-        self._board = board
+        self._failover = failover
         self._table: dict[type, Callable[[Link, Any], None]] = {
             ReplyAudio: self._audio,
             ReplyText: self._text,
@@ -80,11 +61,11 @@ class Replies:
             ToolCancelled: lambda link, event: self._tools.cancelled(link, event.call_ids),
             CallerText: self._caller_text,
             UsageReported: lambda link, event: self._usage(link, 0, event.usage),
-            RateLimits: lambda link, event: board.limits(link, event.remaining, event.reset_ms),
-            Expiring: lambda link, event: board.expiring(link, event.left_ms),
-            Failed: lambda link, event: board.lost(link, event.fault),
-            Ready: lambda link, event: board.ready(link, event.expires_in_ms),
-            Probed: lambda link, event: board.proven(link),
+            RateLimits: lambda link, event: failover.rotation.limits(link, event.remaining, event.reset_ms),
+            Expiring: lambda link, event: failover.expiring(link, event.left_ms),
+            Failed: lambda link, event: failover.lost(link, event.fault),
+            Ready: lambda link, event: failover.ready(link, event.expires_in_ms),
+            Probed: lambda link, event: failover.reserve.proven(link),
             Noticed: lambda link, event: desk.note("noticed", what=event.what, provider=link.provider),
         }
 
@@ -112,7 +93,7 @@ class Replies:
         exchange, reply = found
         if reply.void or reply.final:
             return
-        if link is not self._board.active and not self._board.woke(link, reply):
+        if link is not self._failover.active and not self._failover.woke(link, reply):
             return
         desk = self._desk
         if reply.first_audio_ns is None:
@@ -131,7 +112,7 @@ class Replies:
         self._asks.stop_clocks()
         desk.note("first_audio", ask=reply.ask, provider=reply.provider, after_ms=after_ms)
         desk.do(Health(reply.provider, None, after_ms))
-        self._board.spoke(exchange, reply)
+        self._failover.spoke(exchange)
 
     def _text(self, link: Link, event: ReplyText) -> None:
         found = self._find(link, event.ask)
@@ -161,10 +142,10 @@ class Replies:
         if reply.void or exchange.state != "open":
             self._speaker.finish(reply.ask)
             return
-        if reply is not exchange.reply or link is not self._board.active:
+        if reply is not exchange.reply or link is not self._failover.active:
             return
         if event.outcome == "failed" and event.fault is not None:
-            self._board.lost(link, event.fault, (self._desk.now - reply.asked_ns) // MS)
+            self._failover.lost(link, event.fault, (self._desk.now - reply.asked_ns) // MS)
             return
         self._speaker.finish(reply.ask)
         if event.outcome == "completed" or (event.outcome == "cancelled" and reply.first_audio_ns is not None):
@@ -192,9 +173,9 @@ class Replies:
 
     def tool_done(self, exchange: Exchange) -> None:
         """A result arrived for the open exchange."""
-        link = self._board.active
+        link = self._failover.active
         reply = exchange.reply
-        if link is None or self._board.holding:
+        if link is None or self._failover.holding:
             return
         if reply is None or reply.link != link.number:
             self._tools.tell(exchange, link)
@@ -220,7 +201,7 @@ class Replies:
             self._asks.ask(link, exchange, instructions=exchange.prompt or NUDGE)
         elif exchange.nudges == 2:
             reply.void = True
-            self._board.lost(
+            self._failover.lost(
                 link, Fault(FaultClass.EMPTY, "two empty replies"), (self._desk.now - reply.asked_ns) // MS
             )
         else:
@@ -230,7 +211,7 @@ class Replies:
 
     def _tool_called(self, link: Link, event: ToolCalled) -> None:
         found = self._find(link, event.ask)
-        if found is None or found[1].void or link is not self._board.active:
+        if found is None or found[1].void or link is not self._failover.active:
             return
         exchange, reply = found
         self._asks.stop_clocks()
@@ -273,14 +254,14 @@ class Replies:
 
     @property
     def _ask_left(self) -> int:
-        return self._board.standby_first_audio_ms + self._desk.deadlines.ask_margin
+        return self._failover.reserve.first_audio_ms + self._desk.deadlines.ask_margin
 
     def stall(self) -> None:
         """The timer "stall"."""
         desk = self._desk
         exchange = desk.conversation.open
         reply = exchange.reply if exchange is not None else None
-        link = self._board.active
+        link = self._failover.active
         if reply is None or link is None or not reply.open or reply.first_audio_ns is None or reply.link != link.number:
             return
         gap = (desk.now - reply.last_audio_ns) // MS
@@ -290,28 +271,28 @@ class Replies:
         elif left > max(desk.deadlines.seed_left, self._ask_left):
             desk.after("stall", left - max(desk.deadlines.seed_left, self._ask_left))
         elif left > self._ask_left:
-            self._board.prepare()
+            self._failover.prepare()
             desk.after("stall", left - self._ask_left)
         else:
-            self._board.stalled(link, Fault(FaultClass.STALLED, f"no audio for {gap} ms within a reply"), gap)
+            self._failover.stalled(link, Fault(FaultClass.STALLED, f"no audio for {gap} ms within a reply"), gap)
 
     def first_audio_due(self) -> None:
         """The timer "first audio"."""
         link, waited = self._silent_link()
         if link is not None:
-            self._board.stalled(link, Fault(FaultClass.STALLED, f"no audio {waited} ms after the ask"), waited)
+            self._failover.stalled(link, Fault(FaultClass.STALLED, f"no audio {waited} ms after the ask"), waited)
 
     def hedge(self) -> None:
         """The timer "hedge": ask a second provider; whoever speaks first answers."""
         link, waited = self._silent_link()
         if link is not None:
-            self._board.hedge(link, waited)
+            self._failover.hedge(link, waited)
 
     def _silent_link(self) -> tuple[Link | None, int]:
         """The active link if it owes the first audio of the open exchange, and for how long (ms)."""
         exchange = self._desk.conversation.open
         reply = exchange.reply if exchange is not None else None
-        link = self._board.active
+        link = self._failover.active
         if reply is None or link is None or reply.first_audio_ns is not None or reply.link != link.number:
             return None, 0
         return link, (self._desk.now - reply.asked_ns) // MS
@@ -326,7 +307,7 @@ class Replies:
         self._desk.note("underrun", ask=ask, ms=gap_ns // MS)
         link = self._links.get(reply.link)
         total = reply.underrun_ns // MS
-        if link is None or link is not self._board.active or total < self._desk.deadlines.slow_sum:
+        if link is None or link is not self._failover.active or total < self._desk.deadlines.slow_sum:
             return
         if reply.open and exchange.state == "open" and exchange.reply is reply:
-            self._board.lost(link, Fault(FaultClass.SLOW, f"{total} ms of silence within a reply"), total)
+            self._failover.lost(link, Fault(FaultClass.SLOW, f"{total} ms of silence within a reply"), total)
