@@ -32,7 +32,6 @@ app.add_typer(calls_app, name="calls")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.")]
 Folder = Annotated[Path | None, typer.Option("--folder", help="Folder of call records; by default calls.")]
-ConfigFile = Annotated[Path | None, typer.Option("--config", "-c", help="Configuration; by default the embedded one.")]
 
 
 def main() -> None:
@@ -62,17 +61,21 @@ def version(show: Annotated[bool, typer.Option("--version", help="Print the vers
 
 @app.command(epilog="Example: segue serve --config segue.yaml")
 def serve(
-    config: ConfigFile = None,
+    file: Annotated[Path | None, typer.Argument(help="The same as --config.")] = None,
+    config: Annotated[Path | None, typer.Option("--config", "-c", help="Configuration; by default ./segue.yaml.")] = None,
     listen: Annotated[str | None, typer.Option(help="HOST:PORT, for the embedded configuration.")] = None,
     log_level: Annotated[str, typer.Option(help="debug, info, warning or error; logs go to stderr.")] = "info",
     as_json: Json = False,
 ) -> None:
     """Run the bridge.
 
-    Without --config it uses the providers whose credentials are in the environment, or, without any, emulators."""
+    Without a configuration it uses the providers whose credentials are in the environment, or, without any,
+    emulators."""
     from bridge.cli_serve import command
 
-    raise typer.Exit(command(config, listen, log_level, as_json))
+    if file is not None and config is not None:
+        raise UserError(f"two configurations, {file} and {config}: name one")
+    raise typer.Exit(command(config or file, listen, log_level, as_json))
 
 
 @app.command(epilog="Example: segue check segue.yaml")

@@ -18,6 +18,7 @@ from rich.console import Console
 from audio.files import read_audio
 from bridge import app
 from bridge.cli_emulators import emulators
+from bridge.cli_errors import UserError
 from bridge.config import Config
 from bridge.config_default import embedded
 from bridge.dial.client import RATE, Job
@@ -81,7 +82,7 @@ async def _demo(audio: Path, out: Path, console: Console) -> tuple[Report, dict[
             with LiveView(console) as view:
                 report = await made(job, view)
             await bridge.drain(2000)
-    summary = await asyncio.to_thread(_newest, config.path(config.record.folder))
+    summary = await asyncio.to_thread(_newest, config.path(config.record.folder), report)
     return report, summary
 
 
@@ -91,10 +92,13 @@ def _config(urls: dict[str, str], out: Path) -> Config:
     return config.model_copy(update={"record": record})
 
 
-def _newest(folder: Path) -> dict[str, Any]:
-    """The summary of the call that was just made. Its record is finished: the bridge is closed."""
-    newest = max((path for path in folder.iterdir() if path.is_dir()), key=lambda path: path.stat().st_mtime_ns)
-    return show(folder, newest.name)
+def _newest(folder: Path, report: Report) -> dict[str, Any]:
+    """The summary of the call that was just made. Its record is finished: the bridge is closed. Raises UserError when
+    there was no call."""
+    calls = [path for path in folder.iterdir() if path.is_dir()] if folder.is_dir() else []
+    if not calls:
+        raise UserError(f"no call came about: {report.end}")
+    return show(folder, max(calls, key=lambda path: path.stat().st_mtime_ns).name)
 
 
 def _tell(report: Report, summary: dict[str, Any], survived: bool, console: Console) -> None:
