@@ -62,7 +62,7 @@ def version(show: Annotated[bool, typer.Option("--version", help="Print the vers
 @app.command(epilog="Example: segue serve --config segue.yaml")
 def serve(
     file: Annotated[Path | None, typer.Argument(help="The same as --config.")] = None,
-    config: Annotated[Path | None, typer.Option("--config", "-c", help="Configuration; by default ./segue.yaml.")] = None,
+    config: Annotated[Path | None, typer.Option("--config", "-c", help="By default ./segue.yaml.")] = None,
     listen: Annotated[str | None, typer.Option(help="HOST:PORT, for the embedded configuration.")] = None,
     log_level: Annotated[str, typer.Option(help="debug, info, warning or error; logs go to stderr.")] = "info",
     as_json: Json = False,

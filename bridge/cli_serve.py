@@ -21,7 +21,8 @@ from bridge.config_default import credentialed, embedded
 
 
 def command(file: Path | None, listen: str | None, level: str, as_json: bool) -> int:
-    """Serve until SIGTERM or SIGINT, then 0. `file` None: ./segue.yaml, else the embedded configuration. Raises ConfigError, EdgeError, OSError, UserError."""
+    """Serve until SIGTERM or SIGINT, then 0. `file` None: ./segue.yaml, else the embedded configuration. Raises
+    ConfigError, EdgeError, OSError, UserError."""
     if file is None and Path("segue.yaml").exists():
         file = Path("segue.yaml")
     if file is not None and listen is not None:
