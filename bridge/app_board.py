@@ -39,8 +39,8 @@ class Board:
         return self.calls.has_room(waiting)
 
     async def start(self, agent: str, leg: Leg, parameters: Mapping[str, str], caller: Mapping[str, str]) -> CallRunner:
-        """See `Switchboard.start`. Calls are put together one at a time and in steps, so that many arriving at once
-        leave running calls their turns in between."""
+        """See `Switchboard.start`. Calls are put together one at a time and in two steps, so that many arriving at
+        once leave running calls their turns in between."""
         async with self._one_at_a_time:
             if not self.knows(agent):
                 raise Refused("no such agent")
@@ -54,7 +54,6 @@ class Board:
             self._running[call_id] = runner
             runner.finished.add_done_callback(lambda _: self._running.pop(call_id, None))
             log.info("call accepted", call=call_id, agent=agent, **caller)
-            await asyncio.sleep(0)
             return runner
 
     def replace(self, config: Config) -> None:
