@@ -91,14 +91,14 @@ def list_command(root: Path, as_json: bool, console: Console | None = None) -> i
         console.print(f"No calls in {root}.", markup=False, highlight=False)
         return 0
     table = Table(box=None, pad_edge=False)
-    for title in ("call", "started", "length", "agent", "turns", "switches", "silence", "providers", "ended"):
-        fixed = title in ("started", "length", "turns", "switches", "silence")
-        table.add_column(title, overflow="fold", no_wrap=fixed, justify="right" if fixed else "left")
+    for title in ("call", "started", "length", "turns", "switches", "silence", "agent", "ended"):
+        number = title in ("length", "turns", "switches", "silence")
+        table.add_column(title, no_wrap=title != "ended", justify="right" if number else "left")
     for row in rows:
+        ended = row["ended"] or ("running" if row["running"] else "died")
         table.add_row(
-            row["call"], row["started"][:19].replace("T", " "), seconds(row["duration_ms"]), row["agent"],
-            str(row["turns"]), str(row["swaps"]), seconds(row["silence_ms"]), ", ".join(row["providers"]),
-            row["ended"] or ("running" if row["running"] else "died"),
+            row["call"], row["started"][5:16].replace("T", " "), seconds(row["duration_ms"]), str(row["turns"]),
+            str(row["swaps"]), seconds(row["silence_ms"]), row["agent"], ended,
         )  # fmt: skip
     console.print(table, markup=False, highlight=False)
     return 0

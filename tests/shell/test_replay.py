@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import random
 import shutil
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +21,9 @@ from bridge.shell.record import CallRecorder, Recordings
 from bridge.shell.record_format import EVENTS, MEDIA
 from bridge.shell.record_read import CallRecord, RecordError
 from bridge.shell.replay import Report, command, replay
-from providers.base import Failure
-from tests.shell.studio import BEGINNING, SCENES, Studio, play, spec, speech, targets
+from bridge.shell.timeline import draw
+from providers.base import Failure, HttpRefusal
+from tests.shell.studio import BEGINNING, SCENES, TOOL, Provider, Studio, play, spec, speech, targets
 
 SECOND = 1_000_000_000
 
@@ -48,6 +51,51 @@ def test_a_call_is_the_same_bit_for_bit(tmp_path: Path, scene: str) -> None:
     expected = {"interruption": "cut", "tool": "tool_done", "death in a reply": "swap", "all refused": "last_rung"}
     if scene in expected:
         assert any(note.kind == expected[scene] for note in studio.notes), "the scene shows what it is for"
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_calls_full_of_mishaps_are_the_same_too(tmp_path: Path, seed: int) -> None:
+    """Random faults, talking over, keys, a lost leg, a hang-up at a random time."""
+    chance = random.Random(seed)
+
+    def provider() -> Provider:
+        return Provider(
+            refuse=HttpRefusal(chance.choice((401, 429, 503)), {}) if chance.random() < 0.15 else None,
+            first_audio=chance.randrange(100, 1500),
+            pieces=chance.randrange(1, 25),
+            dies_in=chance.randrange(4),
+            dies_after=chance.randrange(8),
+            stalls=chance.random() < 0.5,
+            calls_tool=chance.randrange(4),
+        )
+
+    def direct(recorder: CallRecorder) -> Studio:
+        studio = Studio(recorder, spec(tools=(TOOL,)), {"one": provider(), "two": provider()})
+        at = chance.randrange(200, 5000)
+        for _ in range(3):
+            studio.says(at, speech(chance.choice(("order_status", "thanks", "table"))))
+            at += chance.randrange(3200, 7000)
+        for digit in "12#"[: chance.randrange(4)]:
+            studio.later(chance.randrange(1000, 9000), lambda digit=digit: studio.event(ev.Dtmf(digit)))
+        if chance.random() < 0.4:
+            gone = chance.randrange(500, 8000)
+            studio.later(gone, lambda: studio.event(ev.LegLost()))
+            studio.later(gone + chance.randrange(100, 3000), lambda: studio.event(ev.LegBack()))
+        return studio.run(chance.randrange(6000, 15000))
+
+    folder, studio = record(tmp_path, direct, tools=(TOOL,))
+    report = replay(folder)
+    assert report.differences == []
+    assert report.missing == ""
+    summary = json.loads((folder / "call.json").read_text())
+    assert summary["ended"] == "hung up"
+    ends = [(said["began_ms"], said["ended_ms"]) for said in summary["speech"]]
+    assert all(begin <= end for begin, end in ends)
+    assert all(end <= begin for (_, end), (begin, _) in pairwise(ends)), "one voice at a time"
+    asked = [note for note in studio.notes if note.kind == "asked"]
+    assert len(summary["asks"]) == len(asked)
+    assert not any(exchange["state"] == "open" for exchange in summary["exchanges"])
+    draw(summary, Console(file=io.StringIO()))
 
 
 @pytest.fixture(scope="module")
