@@ -70,7 +70,7 @@ def is_note(said: Said) -> bool:
         return True
     if re.search(r"\b(greet|say|ask)\b", text) and quoted(said.text):
         return True
-    return text.startswith("(") and "caller spoke" not in text
+    return text.startswith("(") and "caller spoke" not in text and "caller pressed" not in text
 
 
 def number_of(said: Said) -> int | None:

@@ -21,6 +21,7 @@ from audio.resample import convert
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
 RATE = 24000
 JOIN = 1440  # silence between two clips: 60 ms
+QUIETEST = 300  # what is softer than this at the end of a clip is not heard as part of its last word
 _SMALL = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
 _SMALL += ["ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen"]
 _TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
@@ -157,7 +158,7 @@ class Bank:
             words = tuple(
                 Word(text, round(begin * RATE / 1000), round(end * RATE / 1000)) for text, begin, end in entry["words"]
             )
-            clip = Spoken(words, ((entry["begin"], entry["begin"] + entry["samples"]),))
+            clip = self._closed(Spoken(words, ((entry["begin"], entry["begin"] + entry["samples"]),)))
             self.clips[name] = clip
             self._phrases.setdefault(tuple(plain(word.text) for word in words), clip)
         self.sentences = [self.clips[name] for name in index["sentences"]]
@@ -166,6 +167,16 @@ class Bank:
                 self._phrases.setdefault((plain(word.text),), clip.cut(i, i + 1))
         self._longest = max(len(key) for key in self._phrases)
         self._tapes: dict[Format, bytes] = {}
+
+    def _closed(self, clip: Spoken) -> Spoken:
+        """A clip that another one goes on ends with its sound: nobody pauses in the middle of a phrase."""
+        last = clip.words[-1]
+        if last.text[-1] in ".,?!":
+            return clip
+        begin, end = clip.pieces[0]
+        loud = np.flatnonzero(np.abs(self._pcm[begin:end].astype(np.int32)) > QUIETEST)
+        stop = min(last.end, int(loud[-1]) + RATE // 100) if len(loud) else last.end
+        return Spoken((*clip.words[:-1], Word(last.text, last.begin, stop)), ((begin, begin + stop),))
 
     def say(self, text: str) -> Spoken | None:
         """`text` spoken, its own spelling kept in the words; None when it holds a word that no clip has."""
