@@ -78,7 +78,7 @@ class Answering(asyncio.Protocol):
         data = self.rest + data
         at = 0
         while True:
-            start, end = measure(data, at)
+            _, end = measure(data, at)
             if end == 0 or end > len(data):
                 break
             if data[at] & 0x0F == 8:
