@@ -225,6 +225,7 @@ class GeminiReplies(Session):
         if reply.running:
             reply.state = "cut"
             self._remember(reply)
+        self.over("asked", "reply", "done")
         self.send({"serverContent": {"interrupted": True}})
         late, self.late_audio_ms = self.late_audio_ms, 0
         while late > 0 and reply.steps:
@@ -251,7 +252,12 @@ class GeminiReplies(Session):
         """Failures are closes; only refusals and empty turns are told in messages."""
         if not reply.running:
             return
-        given = arg if isinstance(arg, dict) else {}
+        short: dict[str, dict[str, Any]] = {
+            "rate_limit": {"close": {"code": 1011, "reason": "RESOURCE_EXHAUSTED: quota exceeded for this minute."}},
+            "content_filter": {"reason": "PROHIBITED_INPUT_CONTENT"},
+            "max_tokens": {"reason": "MAX_REGENERATION_REACHED"},
+        }
+        given: dict[str, Any] = arg if isinstance(arg, dict) else short.get(str(arg), {})
         if "close" in given:
             self.end(Close(given["close"].get("code", 1011), given["close"].get("reason", INTERNAL)))
         elif given.get("reason") or given.get("status") == "incomplete":

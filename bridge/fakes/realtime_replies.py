@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -11,75 +9,27 @@ import orjson
 from bridge.fakes.answers import Said, answer, open_question, tool_wanted
 from bridge.fakes.realtime_checks import Problem, invalid
 from bridge.fakes.realtime_dialects import Dialect
-from bridge.fakes.realtime_items import Item, Items
-from bridge.fakes.replying import Reply, Step
+from bridge.fakes.realtime_items import Item
+from bridge.fakes.realtime_writer import RealtimeWriter
+from bridge.fakes.replying import Reply
 from bridge.fakes.script import Do, ToolRule
-from bridge.fakes.session import MS, Session, Shared
+from bridge.fakes.session import MS, Shared
 from bridge.fakes.speech import Spoken, bank
 from bridge.fakes.wire import Close, Request
 
-_LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 
-
-class Replies(Session):
+class Replies(RealtimeWriter):
     """The half of a session that answers."""
 
     def __init__(self, shared: Shared, connection: int, request: Request, now: int, dialect: Dialect) -> None:
-        self.dialect = dialect
-        self.model = request.query.get("model") or request.query.get("deployment") or "gpt-realtime-2.1"
-        self._ids = 0
-        super().__init__(shared, connection, request, now)
-        expires_at = shared.epoch + now // 1_000_000_000 + self.script.session_s
-        self.config = dialect.new_session(self.fresh("sess"), self.model, expires_at)
+        super().__init__(shared, connection, request, now, dialect)
         self.committed_at = now
-        self.conversation = self.fresh("conv")
-        self.items = Items(dialect.allowed)
         self.reply: Reply | None = None  # the one that may write to the conversation
         self.refused_config: Problem | None = None
         self.next_fail: dict[str, Any] | None = None
         self.next_empty: Any = None
+        self.next_interim = ""
         self.poison: dict[str, Any] | None = None
-        self.bad_base64 = False
-        self.cached_tokens = 0
-
-    # ------------------------------------------------------------------------------------------------ sending
-
-    def fresh(self, kind: str) -> str:
-        """A new id, unique over the connections of one emulator."""
-        self._ids += 1
-        return f"{kind}_s{self.shared.seed}c{self.connection}n{self._ids}"
-
-    def emit(self, kind: str, **fields: Any) -> None:
-        self.put({"type": kind, "event_id": self.fresh("event"), **fields})
-
-    def put_error(self, problem: Problem, event_id: Any) -> None:
-        error = {
-            "type": problem.type,
-            "code": problem.code,
-            "message": problem.message,
-            "param": problem.param,
-            "event_id": event_id,
-        }
-        self.emit("error", error=error)
-
-    def after(self, now: int, ms: float, act: Callable[[int], None]) -> None:
-        """At once, or `ms` later."""
-        if ms <= 0:
-            act(now)
-        else:
-            self.later(now + int(ms * MS), act)
-
-    def padding(self) -> dict[str, str]:
-        """The random string that deltas of the GA dialect carry."""
-        if self.dialect.flat:
-            return {}
-        size = 3 + self._ids * 7 % 13
-        start = self._ids * 11 % (len(_LETTERS) - 16)
-        return {"obfuscation": _LETTERS[start : start + size]}
-
-    def oversized(self, size: int) -> str:
-        fields = {"type": "response.padding", "event_id": self.fresh("event"), "padding": "x" * size}
-        return orjson.dumps(fields).decode()
 
     # ------------------------------------------------------------------------------------------------ asking
 
@@ -141,6 +91,7 @@ class Replies(Session):
             "conversation": self.conversation if params.get("conversation") != "none" else None,
             "kept": kept,
             "voiced": voiced,
+            "index": 0,
             "log": log,
         }
         if params.get("conversation") != "none":
@@ -181,6 +132,10 @@ class Replies(Session):
         if not reply.running:
             return
         self.emit("response.created", response=self.dialect.response(reply, self.config, "in_progress", None, None))
+        self.announce_limits(early=True)
+        if self.next_interim:
+            self.speak_aside(reply, self.next_interim)
+            self.next_interim = ""
         self.phase("reply", now)
         if self.stopped(reply):
             return
@@ -233,60 +188,6 @@ class Replies(Session):
             gap += self.random.random() * reply.style.jitter_ms
         self.later(now + int(max(0.0, gap) * MS), lambda at: self._step(reply, at))
 
-    def _send_step(self, reply: Reply, step: Step) -> None:
-        at = reply.wire["at"]
-        if step.kind == "audio":
-            data = base64.b64encode(step.data).decode()
-            if self.bad_base64:
-                self.bad_base64 = False
-                data = "!" + data[:-3] + "*"
-            reply.sent_bytes += len(step.data)
-            reply.audio_left -= 1
-            self.emit(f"{self.dialect.audio}.delta", **at, delta=data)
-            return
-        reply.sent_text += step.data
-        base = self.dialect.transcript if reply.wire["voiced"] else self.dialect.text
-        self.emit(f"{base}.delta", **at, delta=step.data, **self.padding())
-        if self.script.word_times and reply.wire["voiced"] and self.dialect.word_times(self.config):
-            place = {"audio_offset_ms": round(step.begin_ms), "audio_duration_ms": round(len(step.data) * 40)}
-            self.emit("response.audio_timestamp.delta", **at, **place, text=step.data.strip(), timestamp_type="word")
-
-    def _open_message(self, reply: Reply) -> None:
-        reply.opened = True
-        wire: dict[str, Any] = {"id": self.fresh("item"), "type": "message", "status": "in_progress"}
-        wire["role"] = "assistant"
-        wire["content"] = []
-        item = Item(wire, spoken=reply.spoken, voiced=reply.wire["voiced"])
-        reply.wire["item"] = item
-        self._announce(reply, item)
-        reply.wire["at"] = {
-            "response_id": reply.wire["id"],
-            "item_id": item.id,
-            "output_index": 0,
-            "content_index": 0,
-        }
-        part = {"type": "audio", "transcript": ""} if reply.wire["voiced"] else {"type": "text", "text": ""}
-        self.emit("response.content_part.added", **reply.wire["at"], **self._part(part))
-
-    def _part(self, part: dict[str, Any]) -> dict[str, Any]:
-        return {"part": part, "content": part} if self.dialect.content_key else {"part": part}
-
-    def _announce(self, reply: Reply, item: Item) -> None:
-        """output_item.added and its place in the conversation."""
-        wire = self.dialect.item(item.wire)
-        self.emit("response.output_item.added", response_id=reply.wire["id"], output_index=0, item=wire)
-        if reply.wire["kept"]:
-            self.items.add(item)
-            self.emit(self.dialect.added, previous_item_id=self.items.before(item), item=wire)
-        reply.wire["previous"] = self.items.before(item) if reply.wire["kept"] else None
-
-    def _close_item(self, reply: Reply, item: Item) -> None:
-        wire = self.dialect.item(item.wire)
-        reply.wire["output"].append(item.wire)
-        if reply.wire["kept"] and not self.dialect.flat:
-            self.emit(self.dialect.done, previous_item_id=reply.wire["previous"], item=wire)
-        self.emit("response.output_item.done", response_id=reply.wire["id"], output_index=0, item=wire)
-
     def _call(self, reply: Reply, tool: ToolRule, now: int) -> None:
         """A reply that is a tool call."""
         arguments = orjson.dumps(dict(tool.arguments)).decode()
@@ -294,7 +195,8 @@ class Replies(Session):
         wire |= {"call_id": self.fresh("call"), "arguments": ""}
         item = Item(wire)
         self._announce(reply, item)
-        about = {"response_id": reply.wire["id"], "item_id": item.id, "output_index": 0, "call_id": wire["call_id"]}
+        about = {"response_id": reply.wire["id"], "item_id": item.id, "output_index": reply.wire["index"]}
+        about["call_id"] = wire["call_id"]
         middle = max(1, len(arguments) // 2)
         for piece in (arguments[:middle], arguments[middle:]):
             if piece:
@@ -335,6 +237,18 @@ class Replies(Session):
         if "close" in arg and not self.gone:
             self.end(Close(arg["close"].get("code", 1011), arg["close"].get("reason", "")))
 
+    def _failure(self, arg: Any) -> dict[str, Any]:
+        """The scripted failure, its short names spelled out."""
+        if isinstance(arg, dict):
+            return arg
+        if arg == "rate_limit":
+            message = "Rate limit reached on tokens per minute. Please try again in 1.5s."
+            return {"type": "rate_limit_exceeded", "code": self.dialect.rate_limit_code, "message": message}
+        if arg in ("content_filter", "max_tokens"):
+            reason = "content_filter" if arg == "content_filter" else "max_output_tokens"
+            return {"status": "incomplete", "reason": reason, "usage": True}
+        return {}
+
     def finish(
         self, reply: Reply, status: str, now: int, details: dict[str, Any] | None = None, usage: bool = True
     ) -> None:
@@ -349,31 +263,10 @@ class Replies(Session):
         counted = self._usage(reply) if usage else None
         body = self.dialect.response(reply, self.config, status, details, counted)
         self.emit("response.done", response=body)
-        if self.script.rate_limits is not None and counted is not None:
-            limits = self.script.rate_limits
-            entry = {"name": "tokens", "limit": limits.limit, "remaining": limits.remaining}
-            self.emit("rate_limits.updated", rate_limits=[{**entry, "reset_seconds": limits.reset_s}])
+        if counted is not None:
+            self.announce_limits(early=False)
         if reply.wire.get("tool") is None:
             self.phase("idle", now)
-
-    def _close_message(self, reply: Reply, status: str) -> None:
-        at, item = reply.wire["at"], reply.wire["item"]
-        text = reply.sent_text
-        if reply.wire["voiced"]:
-            if not reply.wire.get("audio_done"):
-                self.emit(f"{self.dialect.audio}.done", **at)
-            self.emit(f"{self.dialect.transcript}.done", **at, transcript=text)
-            part = {"type": "audio", "transcript": text}
-            content = {"type": self.dialect.audio_content, "transcript": text}
-            item.kept_ms = reply.sent_ms
-        else:
-            self.emit(f"{self.dialect.text}.done", **at, text=text)
-            part = {"type": "text", "text": text}
-            content = {"type": self.dialect.text_content, "text": text}
-            item.kept_ms = 1e9
-        self.emit("response.content_part.done", **at, **self._part(part))
-        item.wire |= {"status": status, "content": [content]}
-        self._close_item(reply, item)
 
     def sent_ms(self, item: Item) -> float:
         """How much of a reply's sound exists."""
@@ -381,37 +274,10 @@ class Replies(Session):
             return self.reply.sent_ms
         return item.kept_ms
 
-    def _usage(self, reply: Reply) -> dict[str, Any]:
-        """About what the services count: 10 audio tokens a second in, 20 out, a token per four letters."""
-        log = reply.wire["log"]
-        letters = sum(len(said.text) for said in log) + len(self.config["instructions"])
-        text_in = letters // 4 + 8
-        audio_in = round(10 * sum(said.seconds for said in log))
-        text_out = len(reply.sent_text) // 4 + 1 if reply.sent_text else 0
-        audio_out = round(reply.sent_ms / 1000 * 20)
-        cached = min(self.cached_tokens, text_in) // 64 * 64
-        self.cached_tokens = text_in
-        zero = {"text_tokens": cached, "audio_tokens": 0, "image_tokens": 0}
-        body = {
-            "total_tokens": text_in + audio_in + text_out + audio_out,
-            "input_tokens": text_in + audio_in,
-            "output_tokens": text_out + audio_out,
-            "input_token_details": {
-                "text_tokens": text_in,
-                "audio_tokens": audio_in,
-                "image_tokens": 0,
-                "cached_tokens": cached,
-                "cached_tokens_details": zero,
-            },
-            "output_token_details": {"text_tokens": text_out, "audio_tokens": audio_out},
-        }
-        return self.dialect.usage(body)
-
     # ------------------------------------------------------------------------------------------------ script
 
     def act_on_reply(self, do: Do, now: int) -> None:
         """Actions of the script about replies."""
-        arg = do.arg if isinstance(do.arg, dict) else {}
         if do.kind == "slow" and self.reply is not None:
             self.reply.pace = do.arg
         elif do.kind == "malformed":
@@ -420,7 +286,10 @@ class Replies(Session):
             self.finish(self.reply, "completed", now)
         elif do.kind == "empty":
             self.next_empty = do.arg
+        elif do.kind == "interim":
+            self.next_interim = do.arg
         elif do.kind in ("fail", "poison"):
+            arg = self._failure(do.arg)
             if do.kind == "poison":
                 self.poison = arg
             if self.reply is not None and self.reply.wire.get("log") is not None and "fail" in self.reply.wire:

@@ -56,6 +56,9 @@ _FAIL: dict[str, Check] = {
     "close": record({"code": CODE, "reason": text}),
 }
 
+FAILURES = ("server_error", "rate_limit", "content_filter", "max_tokens")
+_FAILURE = either(true, either(choice(FAILURES), record(_FAIL)))
+
 ACTIONS: dict[str, Check] = {
     "refuse": true,
     "http": record({"status": integer(300, 599), "headers": mapping, "body": text}),
@@ -66,8 +69,8 @@ ACTIONS: dict[str, Check] = {
     "stall": either(true, record({"ms": MS})),
     "slow": number(0.05, 100.0),
     "error": record(_ERROR),
-    "fail": either(true, record(_FAIL)),
-    "poison": either(true, record(_FAIL)),
+    "fail": _FAILURE,
+    "poison": _FAILURE,
     "empty": either(true, choice(("text",))),
     "cut_short": true,
     "refuse_config": either(true, record(_ERROR)),
@@ -168,11 +171,12 @@ class CallerText:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What rate limit messages announce (tokens)."""
+    """What rate limit messages announce (tokens); `early`: at the beginning of a reply instead of after it."""
 
     limit: int = 40_000
     remaining: int = 39_000
     reset_s: float = 1.5
+    early: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +207,7 @@ class Script:
     word_times: bool = False
     turn_complete_ms: int | None = None  # Gemini: None = when the reply would have been played
     pong_ms: int | None = 0  # None: pings are never answered
+    event_ids: str = "unique"  # "same" for all events, or "null"
     rules: tuple[Rule, ...] = ()
 
     def style(self, turn: int, numbers: list[int], reply: int) -> ReplyStyle:
@@ -302,11 +307,12 @@ _SCRIPT: dict[str, Check] = {
     "replies": lambda value, where: tuple(list_of(_reply_rule)(value, where)),
     "caller_text": optional(_made(CallerText, {"delay_ms": MS, "texts": _texts, "fail": flag})),
     "tools": lambda value, where: tuple(list_of(_tool_rule)(value, where)),
-    "rate_limits": optional(_made(Limits, {"limit": MS, "remaining": MS, "reset_s": number(0.0, 1e6)})),
+    "rate_limits": optional(_made(Limits, {"limit": MS, "remaining": MS, "reset_s": number(0.0, 1e6), "early": flag})),
     "latency": _made(Latency, {entry.name: MS for entry in fields(Latency)}),
     "word_times": flag,
     "turn_complete_ms": MS,
     "pong_ms": optional(MS),
+    "event_ids": choice(("unique", "same", "null")),
     "rules": lambda value, where: tuple(list_of(_rule)(value, where)),
 }
 

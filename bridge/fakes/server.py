@@ -154,7 +154,11 @@ class _Line:
     def _advance(self, session: Session) -> None:
         """Collect what is due, wake the writer for it, and set the timer for what comes next."""
         now = self._now()
-        out = session.due(now)
+        try:
+            out = session.due(now)
+        except Exception:
+            self.abort()
+            raise
         if out:
             self._queue.extend(out)
             self._wake.set()

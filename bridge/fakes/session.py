@@ -20,7 +20,15 @@ from bridge.fakes.wire import Close, Message, Out, Request, Reset, Silence
 
 MS = 1_000_000
 FOREVER = 1 << 62
-BENIGN_WHILE = {"speaking", "asked", "reply", "done", "tool", "idle", "session", "configuring"}
+# Reaching a phase ends stretches of the call; what was scheduled in one that is over does not happen any more.
+ENDS = {
+    "configured": ("session", "configuring"),
+    "speaking": ("idle",),
+    "committed": ("speaking",),
+    "asked": ("idle", "tool"),
+    "tool": ("asked", "reply", "done"),
+    "idle": ("asked", "reply", "done"),
+}
 
 Act = Callable[[int], None]
 
@@ -59,7 +67,7 @@ class Session:
         self._out: deque[tuple[int, Out]] = deque()
         self._held: deque[Out] | None = None  # what waits behind a stall
         self._fired: Counter[int] = Counter()
-        self._span = 0  # names the current stretch of the call, so that late actions of an earlier one are dropped
+        self._over: Counter[str] = Counter()  # how often stretches of the call have ended
         self.now = now
         self.later(now + self.script.latency.session_ms * MS, self._open)
 
@@ -143,8 +151,7 @@ class Session:
 
     def phase(self, name: str, now: int, deltas: int = 0) -> None:
         """A point of the call was reached: perform what the script has for it."""
-        if deltas == 0:
-            self._span += 1
+        self.over(*ENDS.get(name, ()))
         if self.gone:
             return
         for index, rule in enumerate(self.script.rules):
@@ -161,6 +168,10 @@ class Session:
             else:
                 self._perform(rule, now)
 
+    def over(self, *phases: str) -> None:
+        """These stretches of the call have ended."""
+        self._over.update(phases)
+
     # ------------------------------------------------------------------------------------------------ inside
 
     def _open(self, now: int) -> None:
@@ -173,10 +184,10 @@ class Session:
             self.handle(message, now)
 
     def _schedule(self, rule: Rule, name: str, now: int) -> None:
-        span = self._span
+        stretch = self._over[name]
 
         def happen(at: int) -> None:
-            if self._span == span or name not in BENIGN_WHILE:
+            if self._over[name] == stretch:
                 self._perform(rule, at)
 
         self.later(now + rule.after_ms * MS, happen)
