@@ -17,6 +17,7 @@ class ChunkOrder:
 
     def __init__(self) -> None:
         self._next: int | None = None
+        self._written = ""  # the next number as it stands on the wire
         self._held: dict[int, bytes] = {}
         self._last = b""
         self._trusted = True
@@ -24,8 +25,23 @@ class ChunkOrder:
         self.lost = 0
         self.repeated = 0
 
+    def follows(self, written: object, audio: bytes) -> bool:
+        """Whether a chunk whose number is `written` like this is simply the next one, as nearly all are; then it counts
+        as passed on. False says nothing: ask `add`."""
+        if written != self._written or self._held or self._next is None:
+            return False
+        self._next += 1
+        self._written = str(self._next)
+        self._last = audio
+        return True
+
     def add(self, number: int, audio: bytes) -> list[bytes]:
         """What may be passed on now."""
+        pieces = self._add(number, audio)
+        self._written = str(self._next)
+        return pieces
+
+    def _add(self, number: int, audio: bytes) -> list[bytes]:
         expected = self._next
         if (expected is None or number == expected) and not self._held:
             self._next, self._last = number + 1, audio

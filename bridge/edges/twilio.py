@@ -103,7 +103,10 @@ class TwilioFramer:
             event = data["event"]
             if event == "media":
                 media = data["media"]
-                return self._heard(media.get("chunk"), a2b_base64(media["payload"], strict_mode=True))
+                chunk, audio = media.get("chunk"), a2b_base64(media["payload"], strict_mode=True)
+                if self._order.follows(chunk, audio):
+                    return self._frames.add(audio)
+                return self._heard(chunk, audio)
         except orjson.JSONDecodeError:
             return self._ignore("malformed message", "not JSON")
         except ValueError:  # binascii.Error among them
