@@ -83,6 +83,17 @@ def test_a_declared_length_of_many_bytes_is_no_reason_to_wait() -> None:
         sent(TEXT, b"x", fin=False) + sent(TEXT, b"y"),
         sent(TEXT, b"x", fin=False) + sent(BINARY, b"y"),
     ],
+    ids=[
+        "not masked",
+        "reserved bit",
+        "unknown opcode",
+        "unknown control opcode",
+        "fragmented ping",
+        "long close",
+        "continuation of nothing",
+        "text within fragments",
+        "binary within fragments",
+    ],
 )
 def test_broken_rules_are_an_error(wire: bytes) -> None:
     with pytest.raises(ProtocolError):
