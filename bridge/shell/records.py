@@ -8,12 +8,15 @@ from typing import Any
 import orjson
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from bridge.shell.record_finish import hold, iso
 from bridge.shell.record_format import EVENTS, SUMMARY
 from bridge.shell.record_read import CallRecord, RecordError
 from bridge.shell.record_summary import SCHEMA, summarise
 from bridge.shell.timeline import draw, seconds, svg
+
+_WIDE = 110  # columns of a terminal that has room for everything
 
 
 def list_calls(root: Path) -> list[dict[str, Any]]:
@@ -90,17 +93,26 @@ def list_command(root: Path, as_json: bool, console: Console | None = None) -> i
     if not rows:
         console.print(f"No calls in {root}.", markup=False, highlight=False)
         return 0
-    table = Table(box=None, pad_edge=False)
-    for title in ("call", "started", "length", "turns", "switches", "silence", "agent", "ended"):
+    columns = ["call", "started", "length", "turns", "switches", "silence", "ended"]
+    if console.width >= _WIDE:
+        columns += ["agent", "providers"]
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    for title in columns:
         number = title in ("length", "turns", "switches", "silence")
-        table.add_column(title, no_wrap=title != "ended", justify="right" if number else "left")
+        folded = title in ("ended", "agent", "providers")
+        table.add_column(title, no_wrap=not folded, overflow="fold", justify="right" if number else "left")
     for row in rows:
-        ended = row["ended"] or ("running" if row["running"] else "died")
-        table.add_row(
-            row["call"], row["started"][5:16].replace("T", " "), seconds(row["duration_ms"]), str(row["turns"]),
-            str(row["swaps"]), seconds(row["silence_ms"]), row["agent"], ended,
-        )  # fmt: skip
-    console.print(table, markup=False, highlight=False)
+        told = {
+            **row,
+            "started": row["started"][5:16].replace("T", " "),
+            "length": seconds(row["duration_ms"]),
+            "switches": row["swaps"],
+            "silence": seconds(row["silence_ms"]),
+            "ended": row["ended"] or ("running" if row["running"] else "died"),
+            "providers": ", ".join(row["providers"]),
+        }
+        table.add_row(*(Text(str(told[title])) for title in columns))
+    console.print(table)
     return 0
 
 
