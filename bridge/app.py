@@ -24,7 +24,7 @@ from audio.frame import PCMU
 from bridge import config as configuration
 from bridge import resolve
 from bridge.app_board import Board
-from bridge.app_log import Redactor, configure
+from bridge.app_log import Redactor
 from bridge.config import Config, ConfigError
 from bridge.config_checks import split_listen
 from bridge.edges.media_ws import MediaWs, Settings
@@ -256,20 +256,6 @@ def _version(path: Path | None) -> tuple[int, int] | None:
     except OSError:
         return None
     return (status.st_mtime_ns, status.st_ino) if status is not None else None
-
-
-def serve(
-    config: Config,
-    path: Path | None = None,
-    announce: Callable[[Bridge], None] | None = None,
-    level: str = "info",
-    watchers: tuple[Watcher, ...] = (),
-) -> int:
-    """`run` in a process of its own: logging set up, on uvloop where there is one. 0; raises what `run` raises."""
-    redactor = configure(config.secrets(), level)
-    with asyncio.Runner(loop_factory=new_event_loop()) as runner:
-        runner.run(run(config, path, announce, watchers, redactor))
-    return 0
 
 
 def new_event_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:

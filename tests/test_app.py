@@ -9,7 +9,6 @@ import os
 import signal
 import subprocess
 import sys
-import textwrap
 import urllib.request
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -289,18 +288,11 @@ async def test_a_changed_file_is_loaded_and_a_bad_one_is_not(tmp_path: Path) -> 
 def test_a_process_ends_at_once_when_it_is_idle(tmp_path: Path) -> None:
     path = tmp_path / "segue.yaml"
     path.write_text(TEXT.format(provider=9, port=0, record="full", folder="calls", calls=3, greeting=""))
-    program = textwrap.dedent("""
-        import sys
-        from pathlib import Path
-        from bridge.app import serve
-        from bridge.config import load
-        path = Path(sys.argv[1])
-        sys.exit(serve(load(path), path, lambda bridge: print(bridge.address, flush=True)))
-    """)
-    process = subprocess.Popen([sys.executable, "-c", program, str(path)], stdout=subprocess.PIPE, text=True)
+    command = [sys.executable, "-m", "bridge", "serve", str(path), "--json"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
-        address = process.stdout.readline().strip()
+        address = orjson.loads(process.stdout.readline())["address"]
         with urllib.request.urlopen(f"http://{address}/readyz", timeout=5) as answer:
             assert orjson.loads(answer.read())["status"] == "ready"
         process.send_signal(signal.SIGTERM)
