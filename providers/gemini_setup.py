@@ -118,7 +118,6 @@ _KEPT_AS_THEY_ARE = (
     "maxLength",
     "pattern",
 )
-_DEEPEST = 20  # a recursive schema cannot be written out
 
 
 def _declaration(tool: ToolSpec, blocking: bool) -> Json:
@@ -130,14 +129,16 @@ def _declaration(tool: ToolSpec, blocking: bool) -> Json:
     return declaration
 
 
-def schema(source: Mapping[str, Any], root: Mapping[str, Any] | None = None, depth: int = 0) -> Json:
+def schema(source: Mapping[str, Any], root: Mapping[str, Any] | None = None, within: tuple[str, ...] = ()) -> Json:
     """JSON Schema in the subset the service takes: upper-case types, `nullable` instead of null types, references
-    written out, unknown keywords left out (they close the socket)."""
+    written out, unknown keywords left out (they close the socket). `within`: the references being written out; one of
+    them again would never end and becomes any object."""
     root = source if root is None else root
-    if depth > _DEEPEST:
-        return {"type": "OBJECT"}
     reference = source.get("$ref")
     if isinstance(reference, str):
+        if reference in within:
+            return {"type": "OBJECT"}
+        within = (*within, reference)
         source = {**_resolve(reference, root), **{key: value for key, value in source.items() if key != "$ref"}}
     out: Json = {key: source[key] for key in _KEPT_AS_THEY_ARE if key in source}
     kinds = source.get("type")
@@ -148,9 +149,9 @@ def schema(source: Mapping[str, Any], root: Mapping[str, Any] | None = None, dep
         out["nullable"] = True
     names = [name for name in names if name != "null"]
     if len(real) == 1:
-        out.update(schema(real[0], root, depth + 1))
+        out.update(schema(real[0], root, within))
     elif real:
-        out["anyOf"] = [schema(variant, root, depth + 1) for variant in real]
+        out["anyOf"] = [schema(variant, root, within) for variant in real]
     elif len(names) > 1:
         out["anyOf"] = [{"type": name.upper()} for name in names]
     elif names:
@@ -164,17 +165,17 @@ def schema(source: Mapping[str, Any], root: Mapping[str, Any] | None = None, dep
     if isinstance(properties, Mapping):
         out["type"] = "OBJECT"
         out["properties"] = {
-            name: schema(value, root, depth + 1) for name, value in properties.items() if isinstance(value, Mapping)
+            name: schema(value, root, within) for name, value in properties.items() if isinstance(value, Mapping)
         }
     items = source.get("items")
     if isinstance(items, Mapping):
-        out["items"] = schema(items, root, depth + 1)
+        out["items"] = schema(items, root, within)
     return out
 
 
 def _resolve(reference: str, root: Mapping[str, Any]) -> Mapping[str, Any]:
     found: Any = root
-    for part in reference.removeprefix("#/").split("/"):
+    for part in filter(None, reference.removeprefix("#").split("/")):
         found = found.get(part, {}) if isinstance(found, Mapping) else {}
     return found if isinstance(found, Mapping) else {}
 

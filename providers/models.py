@@ -114,7 +114,7 @@ def preferred(formats: tuple[Format, ...], leg: Format) -> tuple[Format, ...]:
     never chosen for a leg that is not the same G.711: companding twice costs quality."""
 
     def order(item: Format) -> tuple[bool, bool, bool, int]:
-        return item != leg, item.encoding != "pcm16", item.rate < leg.rate, item.rate
+        return item != leg, item.encoding != "pcm16", item.rate < leg.rate, abs(item.rate - leg.rate)
 
     return tuple(sorted(formats, key=order))
 
