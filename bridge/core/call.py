@@ -215,6 +215,7 @@ class Call:
         """What may have become due after any news from a link."""
         exchange = self._desk.conversation.open
         if exchange is None:
+            self._failover.settled()
             self._failover.rotation.if_quiet()
             if self._speaker.left == 0 and not self._desk.playout.ready:
                 if self._tools.hang_up:

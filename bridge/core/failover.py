@@ -322,6 +322,12 @@ class Failover:
             silent = (self._desk.now - max(self._speaker.silent_since, exchange.owed_ns)) // MS
         self._swapped(silent)
 
+    def settled(self) -> None:
+        """Nothing is owed any more, be it that the continuation came back empty: the switch is over."""
+        if self.suspended is not None:
+            self._drop_suspended()
+            self._swapped(0)
+
     def _swapped(self, silence_ms: int) -> None:
         """The switch, if one was under way, is over."""
         swap, link = self._swap, self.active

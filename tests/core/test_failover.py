@@ -211,6 +211,17 @@ def test_an_empty_continuation_is_a_complete_answer() -> None:
     assert [note["state"] for note in stage.noted("exchange_settled")] == ["answered"]
 
 
+def test_a_reply_that_stalled_after_its_last_word_is_on_record_as_heard() -> None:
+    stage = pair(Behaviour(on_word=falls_silent_at(9), speed=1.5), second=Behaviour(words=9))
+    question(stage, 1000, 2000)
+    stage.run(16_000)
+    assert stage.words() == list(range(9))
+    assert [note["state"] for note in stage.noted("exchange_settled")] == ["answered"]
+    assert [note["ask"] for note in stage.noted("heard")] == [1]
+    assert len(stage.noted("swap")) == 1
+    assert not stage.link("a", 0).alive
+
+
 def test_a_refused_answer_is_not_an_outage_but_never_silence() -> None:
     def refuses(link: SimLink, command: pb.Command) -> bool:
         if isinstance(command, pb.Ask):
