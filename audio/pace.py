@@ -14,6 +14,7 @@ BLOCK_S = 0.02
 JOINED = 3  # blocks: a shorter silence does not separate two stretches of speech
 WINDOW = 75  # blocks (1.5 s) in which stretches are counted
 SHORT_S = 1.9
+WORD_S = 0.55  # no single word is longer
 # Weights of the log-odds that the turn is over; fitted on pauses of 0.4 s or more and ends of turns (docs/ears.md).
 PER_STRETCH = 0.69
 MOST_STRETCHES = 5
@@ -26,13 +27,14 @@ BIAS = 0.65
 class Pace:
     """Stretches of speech within one turn; `note` is called for each block of speech, `block` counts blocks."""
 
-    __slots__ = ("_first", "_gap", "_last", "_loud", "_peak", "_spoken", "_starts")
+    __slots__ = ("_first", "_gap", "_last", "_longest", "_loud", "_peak", "_spoken", "_starts")
 
     def __init__(self) -> None:
         self._starts: list[int] = []
         self._first = 0
         self._last = 0
         self._gap = 0
+        self._longest = 0
         self._peak = SILENT
         self._loud = 0.0
         self._spoken = 0
@@ -43,6 +45,7 @@ class Pace:
         self._first = block
         self._last = block - JOINED - 1
         self._gap = 0
+        self._longest = 0
         self._loud = 0.0
         self._spoken = 0
 
@@ -54,10 +57,16 @@ class Pace:
             self._starts.append(block)
             self._peak = SILENT
         self._last = block
+        self._longest = max(self._longest, block - self._starts[-1] + 1)
         if level > self._peak:
             self._peak = level
         self._loud += level
         self._spoken += 1
+
+    @property
+    def listed(self) -> bool:
+        """Nothing but single words so far: digits, letters, items of a list."""
+        return self._longest * BLOCK_S < WORD_S
 
     def finished(self) -> float:
         """Log-odds that the silence after the last stretch is the end of the turn rather than a pause."""

@@ -55,21 +55,24 @@ PITCH_NONE, PITCH_CLEAR = 0.5, 0.8
 ABOVE_CEILING_DB = 2.0  # speech opens only this far above what the background does by itself,
 MOST_CEILING_DB = 22.0  # which is never taken to be further than this above the floor
 NOISY_ABOVE_DB = 20.0  # a line is noisy when speech rises no further than this above a restless background's ceiling
+RESTLESS_DROP_DB = 18.0  # ... or than this, where the background is restless
 PEAK_DROP_DB = 24.0  # speech is no further than this below the turn's loud blocks
 ALIKE_DB = 5.0  # less than this above a restless background's ceiling, sound is speech only with a voice:
 HELD_PITCH = 0.6  # a pitch as clear as this ...
 VOICE_MASK = 0b1111  # ... in two of four blocks ...
-HELD_BLOCKS = 8  # ... no longer ago than this
+HELD_BLOCKS = 5  # ... no longer ago than this
 STRONG_DB = 9.0  # on a noisy line a turn ends without speech this close to its peak ...
 STRONG_BLOCKS = 35  # ... for this long
+WEAK_BLOCKS = 6  # ... and none at all for this long
 HOLD_MASK = 0b11111  # a block of speech prolongs a turn only with another one among the last five
 CUT_LEAD_MS = 60  # growth counts from here on: a click does not grow
 BACKCHANNEL_BLOCKS = 12  # silence that ends a provisional turn
 TAIL_MS = 500  # a short utterance this close to the end of the agent's audio is an answer
 JUDGED_BLOCKS = 10  # silence after which the hangover of this pause is decided
 OPINION_BLOCKS = 12  # silence after which an opinion is asked for
-DOUBTFUL, UNFINISHED = 0.85, 0.25  # log-odds of `Pace.finished` below which ...
-DOUBTFUL_FACTOR, UNFINISHED_FACTOR = 1.28, 2.1  # ... the hangover is this much longer
+DOUBTFUL, UNFINISHED = 0.85, 0.25  # log-odds of `Pace.finished` below which the hangover is longer: by
+DOUBTFUL_FACTOR = 1.28  # this,
+LISTED_FACTOR = 2.1  # or, unfinished and nothing but single words, by this: it spans the pauses in a telephone number
 NUMBER_MS = 1000  # hangover when a number was asked for
 COMPLETE_MS, INCOMPLETE_MS = 300, 1500  # hangover after an opinion
 _WINDOW_MASK = (1 << WINDOW) - 1
@@ -259,6 +262,8 @@ class TurnDetector:
             return
         background = hearing.background
         if background.restless:
+            if level < self._peak - RESTLESS_DROP_DB:
+                return
             alike = level < background.ceiling + ALIKE_DB
             if alike and not self._voiced_lately(block):
                 return
@@ -286,19 +291,19 @@ class TurnDetector:
         if not self._settings.adaptive:
             return
         score = self._pace.finished()
-        if score < UNFINISHED:
-            self._hangover = max(base, int(self._settings.hangover_ms * UNFINISHED_FACTOR))
-        elif score < DOUBTFUL:
-            self._hangover = max(base, int(self._settings.hangover_ms * DOUBTFUL_FACTOR))
+        if score < DOUBTFUL:
+            longer = LISTED_FACTOR if score < UNFINISHED and self._pace.listed else DOUBTFUL_FACTOR
+            self._hangover = max(base, int(self._settings.hangover_ms * longer))
 
     def _base(self) -> int:
         return max(self._settings.hangover_ms, NUMBER_MS) if self._expecting else self._settings.hangover_ms
 
     def _finish(self) -> Sequence[TurnEvent]:
         """A turn: over when the silence has lasted as long as the hangover."""
-        if (self._block - self._last) * _BLOCK_MS >= self._hangover:
+        silent = self._block - self._last
+        if silent * _BLOCK_MS >= self._hangover:
             return self._close("turn_end")
-        if self._block - self._strong >= STRONG_BLOCKS and self._noisy():
+        if silent >= WEAK_BLOCKS and self._block - self._strong >= STRONG_BLOCKS and self._noisy():
             return self._close("turn_end")
         return _NOTHING
 
