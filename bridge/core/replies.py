@@ -145,6 +145,8 @@ class Replies:
         if reply is not exchange.reply or link is not self._failover.active:
             return
         if event.outcome == "failed" and event.fault is not None:
+            # Its audio and text were said to be done when it broke off; that was not all of it.
+            reply.complete = reply.transcript.complete = False
             self._failover.lost(link, event.fault, (self._desk.now - reply.asked_ns) // MS)
             return
         self._speaker.finish(reply.ask)
