@@ -89,7 +89,8 @@ class Bridge:
         await self._listen(config)
         self._housekeeper = loop.create_task(self._keep_house(), name="housekeeping")
         gc.collect()
-        gc.freeze()
+        gc.freeze()  # what is there now stays: no collection looks at it while calls run
+        self._cleanup.callback(gc.unfreeze)
 
     def _recordings(self, config: Config) -> Recordings | None:
         if config.record.mode == "off":
@@ -131,7 +132,7 @@ class Bridge:
         if self._edge is not None and config.edges.media_ws is not None:
             self._edge.configure(settings(config))
         if self._redactor is not None:
-            self._redactor.replace((*self._config.secrets(), *config.secrets()))
+            self._redactor.add(config.secrets())
         for warning in config.warnings:
             log.warning(warning)
 

@@ -15,16 +15,16 @@ MASK = "[redacted]"
 
 
 class Redactor:
-    """A structlog processor that masks known secrets in whatever is about to be written. `secrets` may be replaced when
-    the configuration is."""
+    """A structlog processor that masks known secrets in whatever is about to be written."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         self._secrets: tuple[str, ...] = ()
-        self.replace(secrets)
+        self.add(secrets)
 
-    def replace(self, secrets: Iterable[str]) -> None:
-        """The longest first, so that one secret inside another leaves nothing of either."""
-        self._secrets = tuple(sorted(set(secrets), key=len, reverse=True))
+    def add(self, secrets: Iterable[str]) -> None:
+        """Mask these as well: running calls go on with the old ones when a configuration is replaced."""
+        # The longest first, so that one secret inside another leaves nothing of either.
+        self._secrets = tuple(sorted({*self._secrets, *secrets}, key=len, reverse=True))
 
     def __call__(self, _: WrappedLogger, __: str, event: EventDict) -> EventDict:
         for key, value in event.items():

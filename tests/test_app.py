@@ -24,7 +24,7 @@ from audio.files import read_channels
 from audio.frame import decode
 from bridge import config as configuration
 from bridge.app import Bridge, run
-from bridge.app_log import MASK, configure
+from bridge.app_log import MASK, Redactor, configure
 from bridge.config import Config
 from bridge.core.effects import Note
 from bridge.dial.client import Job, place
@@ -227,6 +227,17 @@ async def test_draining_an_idle_bridge_takes_no_time(tmp_path: Path) -> None:
 
 
 @virtual
+async def test_a_new_configurations_secrets_are_masked_beside_the_old(tmp_path: Path) -> None:
+    redactor = Redactor(["canary-key-0123456789"])
+    async with Bridge(make(tmp_path), redactor=redactor) as running:
+        text = TEXT.replace("canary-key-0123456789", "newer-key-9876543210")
+        values = {"provider": 1, "port": PORT, "record": "off", "folder": "x", "calls": 1, "greeting": ""}
+        running.replace(configuration.parse(text.format(**values), "segue.yaml", tmp_path, {}))
+    event = redactor(None, "", {"event": "canary-key-0123456789 newer-key-9876543210"})
+    assert event == {"event": f"{MASK} {MASK}"}
+
+
+@virtual
 async def test_a_new_configuration_is_for_new_calls(tmp_path: Path) -> None:
     async with bridge(make(tmp_path)) as running:
         talking = asyncio.create_task(call(DEFAULT_AUDIO))
@@ -323,8 +334,8 @@ def test_no_secret_is_logged(restored: None) -> None:
     except ValueError:
         log.exception("failed", error={"a": "canary-key-0123456789"})
     logging.getLogger("aiohttp.server").error("bad request %s", "canary-key-0123456789")
-    redactor.replace(["another-secret"])
-    log.info("another-secret")
+    redactor.add(["another-secret"])
+    log.info("another-secret", key="canary-key-0123456789")
     text = out.getvalue()
     assert "canary" not in text and "another-secret" not in text
     assert text.count(MASK) >= 6

@@ -306,6 +306,20 @@ async def test_what_is_not_for_us() -> None:
 
 
 @virtual
+async def test_a_webhook_that_is_too_large_or_makes_no_sense() -> None:
+    async with bench(Board()) as at:
+        form = {"Content-Type": "application/x-www-form-urlencoded"}
+        for body, status in (
+            (b"CallSid=" + b"x" * 500, 400),
+            (b"CallSid=a%00b", 400),
+            (b"\xff\xfe=&&;==", 200),
+            (b"x" * 9_000_000, 413),
+        ):
+            async with at.session.post(at.url("/twilio/twiml"), data=body, headers=form) as answer:
+                assert answer.status == status
+
+
+@virtual
 async def test_a_carrier_that_does_not_read_is_cut_off() -> None:
     async with bench(Board()) as at:
         _, call = await begun(at)
