@@ -36,7 +36,7 @@ from providers.base import (
     UsageReported,
 )
 
-NUDGE = "Answer what the caller said last, aloud, now."
+NUDGE = "(Answer what the caller said last, aloud, now.)"  # on some services it stands in the caller's mouth
 
 
 class Replies:
