@@ -6,6 +6,7 @@ received, so a lost word or a wrong handover is heard. The real health board say
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
@@ -227,7 +228,7 @@ class WireStage(Stage):
         due = session.next_due
         if due is not None and socket.alive and self._polling.get(socket.number) != due:
             self._polling[socket.number] = due
-            self.later((due - self.now) / MS, lambda: socket.alive and self._poll(socket))
+            heapq.heappush(self._heap, (due, next(self._order), lambda: socket.alive and self._poll(socket)))
 
     def _hear(self, socket: Socket, data: str | bytes) -> None:
         self._feed(lambda: self.call.received(socket.number, data, self.now))  # type: ignore[attr-defined]
