@@ -226,7 +226,8 @@ def answer(log: Sequence[Said], instructions: str, session: str, seconds: float,
     numbers = tuple(open_.numbers)
     notes = [said.text for said in open_.others if is_note(said)]
     told = " ".join([*notes, instructions])
-    if "continue" not in told.lower():
+    broken = any(said.reading is not None and not said.reading.complete for said in open_.questions)
+    if "continue" not in told.lower() or broken:
         return Answer(statement(open_, told, session, seconds, say), numbers)
     given = [" ".join(open_.given)] if open_.given and not notes else quoted(" ".join(notes))
     candidates = [statement(open_, "", session, seconds, say)]

@@ -105,7 +105,7 @@ class Replies(RealtimeWriter):
             spoken = answer(log, params.get("instructions", ""), session, style.seconds, style.say).spoken
         reply.spoken = spoken or Spoken()
         reply.wire["tool"] = tool
-        reply.wire["fail"] = self.next_fail or self.poison
+        reply.wire["fail"] = self.poison if self.next_fail is None else self.next_fail
         reply.wire["empty"] = self.next_empty
         self.next_fail = self.next_empty = None
         reply.plan(self.random, voiced)
@@ -265,7 +265,7 @@ class Replies(RealtimeWriter):
         self.emit("response.done", response=body)
         if counted is not None:
             self.announce_limits(early=False)
-        if reply.wire.get("tool") is None:
+        if reply.wire.get("tool") is None or status != "completed":
             self.phase("idle", now)
 
     def sent_ms(self, item: Item) -> float:
