@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-from audio.frame import Pcm
+from audio.voicing import BLOCK, RATE, Wave
 
-BLOCK = 160
-RATE = 8000
 LOW = (697.0, 770.0, 852.0, 941.0)
 HIGH = (1209.0, 1336.0, 1477.0, 1633.0)
 KEYS = ("123A", "456B", "789C", "*0#D")
@@ -18,7 +15,7 @@ TWIST = 10.0  # power ratio allowed between the two tones (ITU-T Q.24 asks for 4
 RELEASE = 2  # blocks without the key that end a press
 
 
-def _rows() -> NDArray[np.float32]:
+def _rows() -> Wave:
     angle = 2 * np.pi * np.array(LOW + HIGH)[:, None] * np.arange(BLOCK) / RATE
     return np.concatenate([np.cos(angle), np.sin(angle)]).astype(np.float32)
 
@@ -26,7 +23,7 @@ def _rows() -> NDArray[np.float32]:
 _ROWS = _rows()
 
 
-def key_in(wave: NDArray[np.float32], power: float) -> str:
+def key_in(wave: Wave, power: float) -> str:
     """The key whose tones fill `wave` (160 samples at 8 kHz), "" for none. `power`: the wave's sum of squares."""
     parts = _ROWS.dot(wave)
     parts *= parts
@@ -49,13 +46,11 @@ class Keypad:
         self.held = ""
         self._absent = 0
 
-    def push(self, wave: NDArray[np.float32], power: float, before: Pcm) -> bool:
+    def push(self, wave: Wave, power: float, before: Wave) -> bool:
         """Whether this block and the one before it hold the same key; a new press is added to `pressed`."""
         key = key_in(wave, power)
-        if key and key != self.held:
-            earlier = before.astype(np.float32)
-            if key_in(earlier, float(earlier.dot(earlier))) != key:
-                key = ""
+        if key and key != self.held and key_in(before, float(before.dot(before))) != key:
+            key = ""
         if not key:
             self.idle()
             return False

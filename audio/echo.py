@@ -14,8 +14,6 @@ from __future__ import annotations
 from collections import deque
 from operator import add
 
-import numpy as np
-
 from audio.levels import SILENT
 
 DELAYS = 20  # blocks of 20 ms: 400 ms of network and echo path after the audio is due to be heard
@@ -26,9 +24,9 @@ AUDIBLE_DB = -60.0
 QUANTILE = 0.2
 LOUD_DB = 15.0  # a far block this far below the agent's speech level or louder teaches
 TEACHES_DB = -48.0
-LEARN_EVERY = 2  # blocks
-FAST, SLOW = 2.0, 0.6  # dB a lesson
-LESSONS = 30  # after which lessons are small
+LESSONS = 30  # the first ones are ...
+LEARN_FIRST, LEARN_LATER = 2, 4  # ... every so many blocks ...
+FAST, SLOW = 2.0, 1.0  # ... and move a bound by this many dB
 
 
 class EchoGate:
@@ -37,14 +35,13 @@ class EchoGate:
     `live`: an echo is possible now.
     """
 
-    __slots__ = ("_ahead", "_blocks", "_bounds", "_far", "_lessons", "_pairs", "_peak", "_vector", "live")
+    __slots__ = ("_ahead", "_blocks", "_bounds", "_far", "_lessons", "_pairs", "_peak", "live")
 
     def __init__(self) -> None:
         self._ahead: deque[float] = deque(maxlen=AHEAD)
         self._pairs: deque[float] = deque([SILENT] * DELAYS, maxlen=DELAYS)  # newest first
         self._far = SILENT
-        self._vector = np.full(DELAYS, WORST_DB)
-        self._bounds: list[float] = self._vector.tolist()
+        self._bounds = [WORST_DB] * DELAYS
         self._peak = -50.0
         self._lessons = 0
         self._blocks = 0
@@ -55,38 +52,42 @@ class EchoGate:
         self._ahead.append(level)
         self.live = DELAYS + AHEAD
 
-    def step(self) -> None:
-        """20 ms have passed. Only needed while `live`."""
-        far = self._ahead.popleft() if self._ahead else SILENT
+    def push(self, near: float) -> None:
+        """20 ms have passed, in which the near end had this level. Only needed while `live`."""
+        ahead = self._ahead
+        far = ahead.popleft() if ahead else SILENT
         # An echo block lies across two far blocks: the louder of the two is what it can be compared with.
         self._pairs.appendleft(far if far > self._far else self._far)
         self._far = far
         if far > AUDIBLE_DB:
             self.live = DELAYS + AHEAD
-            self._peak += 0.3 * (far - self._peak) if far > self._peak else -0.01
-        elif not self._ahead:
+            if far > self._peak:
+                self._peak += 0.3 * (far - self._peak)
+            else:
+                self._peak -= 0.01
+        elif not ahead:
             self.live -= 1
+        self._blocks += 1
+        if not self._blocks % (LEARN_FIRST if self._lessons < LESSONS else LEARN_LATER):
+            self._learn(near)
 
     def expected(self) -> float:
         """The loudest echo this block can hold, in dB."""
         expected: float = max(map(add, self._pairs, self._bounds))
         return expected
 
-    def learn(self, near: float) -> None:
-        """Compares this block's near level with the far end; called with every block while `live`."""
-        self._blocks += 1
-        if self._blocks % LEARN_EVERY:
-            return
-        threshold = max(self._peak - LOUD_DB, TEACHES_DB)
-        if max(self._pairs) <= threshold:
+    def _learn(self, near: float) -> None:
+        """Moves the bound of each delay at which the far end was loud."""
+        least = max(self._peak - LOUD_DB, TEACHES_DB)
+        if max(self._pairs) <= least:
             return
         self._lessons += 1
         step = FAST if self._lessons < LESSONS else SLOW
-        far = np.array(self._pairs)
-        lesson = np.where(near - far < self._vector, -(1 - QUANTILE) * step, QUANTILE * step)
-        self._vector += np.where(far > threshold, lesson, 0.0)
-        np.minimum(self._vector, LOUDEST_DB, out=self._vector)
-        self._bounds = self._vector.tolist()
+        down, up = (1 - QUANTILE) * step, QUANTILE * step
+        self._bounds = [
+            bound if far <= least else bound - down if near - far < bound else min(bound + up, LOUDEST_DB)
+            for far, bound in zip(self._pairs, self._bounds, strict=True)
+        ]
 
     @property
     def coupling(self) -> float:

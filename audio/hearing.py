@@ -49,8 +49,7 @@ class Hearing:
         self._detector: Literal["webrtc", "silero"] = detector
         self._vad: Vad = make_vad(detector)
         self._wave = np.zeros(BLOCK, np.float32)
-        self._now: Pcm = np.zeros(BLOCK, np.int16)
-        self._before = self._now
+        self._before = np.zeros(BLOCK, np.float32)
         self._tones = 0
         self._checked = 0
         self._mute = 0
@@ -67,20 +66,22 @@ class Hearing:
 
     def hear(self, pcm: Pcm, turn: bool) -> bool:
         """Whether `pcm` (160 samples) is speech; `turn`: a turn is open."""
-        wave = self._wave
+        wave = self._before
+        self._before = self._wave
+        self._wave = wave
         wave[:] = pcm
         power = float(wave.dot(wave))
         steady = self.level
         self.level = level = to_db(power, BLOCK)
         steady -= level
-        self._before, self._now = self._now, pcm
         voiced = self._vad.speech(pcm.tobytes())
         background, echo = self.background, self.echo
         live = echo.live
         if live:
-            echo.step()
-            echo.learn(level)
-        background.push(level, not (turn or (live and echo.expected() > background.floor + ECHO_QUIET_DB)), turn)
+            echo.push(level)
+        if level > background.highest and not turn and (not live or self._echo_is_quiet()):
+            background.highest = level
+        background.push(level, turn)
         if level < QUIETEST_DB or level < background.floor + GATE_DB:
             return self._quiet(level)
         self._mute = 0
@@ -92,7 +93,10 @@ class Hearing:
 
     def pitch(self) -> float:
         """How clear a pitch the last two blocks have (0 to 1)."""
-        return pitch_strength(self._before, self._now)
+        return pitch_strength(self._before, self._wave)
+
+    def _echo_is_quiet(self) -> bool:
+        return self.echo.expected() <= self.background.floor + ECHO_QUIET_DB
 
     def _quiet(self, level: float) -> bool:
         self._tones = 0

@@ -30,13 +30,13 @@ def to_db(power: float, samples: int) -> float:
 class Background:
     """The noise under the speech: `floor` is its quiet side, `ceiling` how loud it gets by itself.
 
-    Both are learned from stretches of 400 ms. The floor is the second quietest of the last 3.2 s (8 s in a
-    turn), speech or not: it falls with the first quieter block and rises slowly. The ceiling is the upper quartile of the loudest blocks of the
-    last 8 s without a turn. Digital silence (a muted line, discontinuous transmission) says nothing of the noise under
-    speech and is left out.
+    Both are learned from stretches of 400 ms. The floor is the second quietest of the last 3.2 s (8 s in a turn),
+    speech or not: it falls with the first quieter block and rises slowly. The ceiling is the upper quartile of the
+    loudest blocks of the last 8 s without a turn. Digital silence (a muted line, discontinuous transmission) says
+    nothing of the noise under speech and is left out.
     """
 
-    __slots__ = ("_blocks", "_highest", "_known", "_loud", "_lowest", "_quiet", "ceiling", "floor")
+    __slots__ = ("_blocks", "_known", "_loud", "_lowest", "_quiet", "ceiling", "floor", "highest")
 
     STRETCH = 20  # blocks
     QUIET = 8
@@ -54,18 +54,15 @@ class Background:
         self._known = 0
         self._loud: list[float] = []
         self._lowest = 0.0
-        self._highest = SILENT
+        self.highest = SILENT
         self._blocks = 0
 
-    def push(self, level: float, idle: bool, turn: bool = False) -> None:
-        """Counts one block in; `idle`: no turn is open and no echo is expected; `turn`: one is open."""
-        if level > SILENT:
-            if level < self._lowest:
-                self._lowest = level
-                if level < self.floor:
-                    self.floor = level
-            if idle and level > self._highest:
-                self._highest = level
+    def push(self, level: float, turn: bool) -> None:
+        """Counts one block in; `turn`: one is open. Whoever knows that a block is background alone raises `highest`."""
+        if SILENT < level < self._lowest:
+            self._lowest = level
+            if level < self.floor:
+                self.floor = level
         self._blocks += 1
         if self._blocks == self.STRETCH:
             self._stretch(self.LONG if turn else self.QUIET)
@@ -80,11 +77,11 @@ class Background:
             del self._quiet[:-keep]
             self.floor = sorted(self._quiet)[1]
             self._lowest = 0.0
-        if self._highest > SILENT:
-            self._loud.append(self._highest)
+        if self.highest > SILENT:
+            self._loud.append(self.highest)
             del self._loud[: -self.LOUD]
             self._settle()
-            self._highest = SILENT
+            self.highest = SILENT
 
     @property
     def restless(self) -> bool:
@@ -93,14 +90,14 @@ class Background:
 
     def opened(self) -> None:
         """A turn opened: what was loudest just before was its onset, not the background."""
-        self._highest = SILENT
+        self.highest = SILENT
         if self._blocks < self.ONSET and self._loud:
             self._loud.pop()
             self._settle()
 
     def closed(self) -> None:
         """A turn ended: the stretch that runs holds some of it."""
-        self._highest = SILENT
+        self.highest = SILENT
 
     def _settle(self) -> None:
         if len(self._loud) >= self.KNOWN:

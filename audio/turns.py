@@ -92,6 +92,7 @@ class TurnDetector:
         self._settings = settings
         self._scale = rate // RATE  # samples of the stream per sample analysed
         self._convert = None if rate == RATE else Resampler(rate, RATE)
+        self._plain = self._convert is None  # whole blocks can be taken as they are
         self._hearing = Hearing(settings.detector)
         self._pace = Pace()
         self._rest: Pcm = np.zeros(0, np.int16)
@@ -169,17 +170,19 @@ class TurnDetector:
 
     def push(self, frame: Frame, agent_left: int) -> Sequence[TurnEvent]:
         """Takes one caller frame; `agent_left` is how many samples of agent audio the caller has still to hear."""
-        samples = frame.samples
-        self.consumed += samples
-        if samples == BLOCK and self._convert is None and not len(self._rest):
-            return self._take(frame.pcm, frame.concealed, agent_left)
-        pcm = frame.pcm if self._convert is None else self._convert.process(frame.pcm)
+        pcm = frame.pcm
+        self.consumed += len(pcm)
+        if self._plain and len(pcm) == BLOCK:
+            return self._take(pcm, frame.concealed, agent_left)
+        if self._convert is not None:
+            pcm = self._convert.process(pcm)
         pcm = np.concatenate((self._rest, pcm))
         events: list[TurnEvent] = []
         whole = len(pcm) - len(pcm) % BLOCK
         for start in range(0, whole, BLOCK):
             events.extend(self._take(pcm[start : start + BLOCK], frame.concealed, agent_left))
         self._rest = pcm[whole:]
+        self._plain = self._convert is None and whole == len(pcm)
         return events
 
     def _take(self, pcm: Pcm, concealed: bool, agent_left: int) -> Sequence[TurnEvent]:

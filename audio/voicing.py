@@ -5,24 +5,21 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from audio.frame import Pcm
-
+Wave = NDArray[np.float32]
 BLOCK = 160
 RATE = 8000
 _LAGS = slice(16, 71)  # of a correlation at 4 kHz whose index k means a lag of 80 - k: pitch 62 to 400 Hz
 _STRONGEST = 6  # bins: two windowed tones, one bin each side
 
 
-def pitch_strength(before: Pcm, block: Pcm) -> float:
-    """How well `block` (int16, 160 samples at 8 kHz) repeats itself at a pitch of 62 to 400 Hz; `before` is the block
-    before it.
+def pitch_strength(before: Wave, wave: Wave) -> float:
+    """How well `wave` (160 samples at 8 kHz) repeats itself at a pitch of 62 to 400 Hz; `before` is the block before.
 
     The normalised autocorrelation at 4 kHz, at the lag where it is largest: vowels 0.7 to 1, noise and clatter below
     0.6, pure tones 1.
     """
-    wave = np.concatenate((before, block)).astype(np.float32)
-    half = wave[::2] + wave[1::2]
-    now = half[80:]
+    now = wave[::2] + wave[1::2]
+    half = np.concatenate((before[::2] + before[1::2], now))
     correlation = np.correlate(half, now, "valid")
     start = _LAGS.start + int(correlation[_LAGS].argmax())
     then = half[start : start + 80]
@@ -30,7 +27,7 @@ def pitch_strength(before: Pcm, block: Pcm) -> float:
     return float(correlation[start]) / energy**0.5 if energy > 0.0 else 0.0
 
 
-def _spectrum_rows() -> NDArray[np.float32]:
+def _spectrum_rows() -> Wave:
     bins = np.arange(3, 75)[:, None]  # 150 to 3700 Hz
     angle = 2 * np.pi * bins * np.arange(BLOCK) / BLOCK
     return np.concatenate([np.cos(angle), np.sin(angle)]).astype(np.float32) * np.hanning(BLOCK).astype(np.float32)
@@ -39,7 +36,7 @@ def _spectrum_rows() -> NDArray[np.float32]:
 _ROWS = _spectrum_rows()
 
 
-def tone_share(wave: NDArray[np.float32]) -> float:
+def tone_share(wave: Wave) -> float:
     """The share of `wave`'s energy (160 samples at 8 kHz) that lies in its six strongest bins of 50 Hz: above 0.985 for
     one or two steady tones (ringback, busy, DTMF), rarely for a voice."""
     parts = _ROWS.dot(wave)

@@ -19,30 +19,40 @@ def test_levels_are_in_db_of_full_scale() -> None:
     assert level_db(np.zeros(160, np.int16)) == level_db(np.zeros(0, np.int16)) == SILENT
 
 
+def _count(background: Background, *levels: float) -> None:
+    for level in levels:
+        background.highest = max(background.highest, level)
+        background.push(level, False)
+
+
 def test_the_floor_falls_at_once_and_rises_slowly() -> None:
     background = Background()
-    for _ in range(100):
-        background.push(-50.0, True)
+    _count(background, *[-50.0] * 100)
     assert background.floor == background.ceiling == -50.0
-    background.push(-70.0, True)
+    _count(background, -70.0)
     assert background.floor == -70.0
-    for _ in range(40):
-        background.push(-40.0, True)
+    _count(background, *[-40.0] * 40)
     assert background.floor <= -50.0
-    for _ in range(200):
-        background.push(-40.0, True)
+    _count(background, *[-40.0] * 200)
     assert background.floor == -40.0
 
 
 def test_digital_silence_says_nothing_of_the_floor() -> None:
     background = Background()
-    for n in range(400):
-        background.push(-50.0 if n % 2 else SILENT, True)
+    _count(background, *[-50.0, SILENT] * 200)
     assert background.floor == -50.0
 
 
+def test_a_background_that_rises_by_itself_is_restless() -> None:
+    background = Background()
+    for _ in range(10):
+        _count(background, *[-50.0] * 15, *[-35.0] * 5)
+    assert background.restless
+    assert background.ceiling == -35.0
+
+
 def test_a_voice_has_a_pitch_and_noise_has_none() -> None:
-    spoken, hissed = voice(0.2, -20).astype(np.int16), noise(0.2, -20).astype(np.int16)
+    spoken, hissed = voice(0.2, -20).astype(np.float32), noise(0.2, -20).astype(np.float32)
     assert pitch_strength(spoken[320:480], spoken[480:640]) > 0.8
     assert pitch_strength(hissed[320:480], hissed[480:640]) < 0.5
 
