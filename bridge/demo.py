@@ -35,7 +35,7 @@ TIMEOUT = 600.0
 
 def scripts(turns: int) -> dict[str, Any]:
     """What the emulators do in a call of so many caller turns: a reply stalls, the next turn meets a rate limit."""
-    middle = {"phase": "reply", "turn": min(2, max(1, turns - 1)), "after_deltas": STALL_AFTER}
+    middle = {"phase": "reply", "turn": min(2, max(1, turns - 1)), "after_deltas": STALL_AFTER, "total": 1}
     limit = {
         "type": "tokens",
         "code": "rate_limit_exceeded",
@@ -44,7 +44,7 @@ def scripts(turns: int) -> dict[str, Any]:
     return {
         "openai": {"rules": [{"when": middle, "do": {"stall": True}}]},
         # Its first reply is the continuation of the one that stalled, its second answers the next turn.
-        "azure": {"rules": [{"when": {"phase": "asked", "reply": 2}, "do": {"fail": limit}}]},
+        "azure": {"rules": [{"when": {"phase": "asked", "reply": 2, "total": 1}, "do": {"fail": limit}}]},
     }
 
 
