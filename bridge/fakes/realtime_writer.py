@@ -106,7 +106,7 @@ class RealtimeWriter(Session):
         base = self.dialect.transcript if reply.wire["voiced"] else self.dialect.text
         self.emit(f"{base}.delta", **at, delta=step.data, **self.padding())
         if self.script.word_times and reply.wire["voiced"] and self.dialect.word_times(self.config):
-            place = {"audio_offset_ms": round(step.begin_ms), "audio_duration_ms": round(len(step.data) * 40)}
+            place = {"audio_offset_ms": round(step.begin_ms), "audio_duration_ms": round(step.length_ms)}
             self.emit("response.audio_timestamp.delta", **at, **place, text=step.data.strip(), timestamp_type="word")
 
     def _open_message(self, reply: Reply) -> None:

@@ -14,12 +14,13 @@ from bridge.fakes.speech import RATE, Spoken, bank
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One message of a reply. `at_ms`: how much of the reply is generated when it is sent. `begin_ms`: where in the
-    sound it belongs."""
+    """One message of a reply. `at_ms`: how much of the reply is generated when it is sent; `begin_ms`, `length_ms`: its
+    place in the sound."""
 
     kind: Literal["text", "audio"]
     at_ms: float
     begin_ms: float
+    length_ms: float
     data: Any  # text: the word with its leading space; audio: bytes
 
 
@@ -68,13 +69,21 @@ def steps_of(spoken: Spoken, format: Format, style: ReplyStyle, random: Random, 
         while at < len(audio):
             size = format.bytes_for(random.randint(low, high))
             begin = format.ms(at)
-            steps.append(Step("audio", begin, begin, audio[at : at + size]))
+            steps.append(Step("audio", begin, begin, format.ms(size), audio[at : at + size]))
             at += size
     lead = style.lead_ms if voiced else 0
     if lead is not None:
         for i, word in enumerate(spoken.words):
             begin = word.begin * 1000 / RATE
             at_ms = max(0.0, begin - lead)
-            steps.append(Step("text", at_ms, begin, word.text if i == 0 else f" {word.text}"))
+            steps.append(
+                Step(
+                    "text",
+                    at_ms,
+                    begin,
+                    (word.end - word.begin) * 1000 / RATE,
+                    word.text if i == 0 else f" {word.text}",
+                )
+            )
     steps.sort(key=lambda step: (step.at_ms, step.kind == "audio"))
     return steps

@@ -134,6 +134,12 @@ def numbers_in(text: str) -> list[int]:
     return found
 
 
+def answered(text: str) -> list[int]:
+    """The questions a reply answers: "You asked about number three and about number four. ..." -> [3, 4]."""
+    parts = re.split(r"\bnumber\s+", text)[1:]
+    return [found[0] for part in parts if (found := numbers_in(part))]
+
+
 def _spelled(token: str) -> list[str]:
     """A number in digits as words, what follows it kept on the last one; anything else as it is."""
     digits = plain(token)

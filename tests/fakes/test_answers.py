@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bridge.fakes.answers import Said, answer, open_question, pending_tool
 from bridge.fakes.numbered import Reading
-from bridge.fakes.speech import numbers_in
+from bridge.fakes.speech import answered
 
 CONTINUE = (
     "Your previous answer was cut off after these words, which the caller has heard: “…”. "
@@ -42,12 +42,12 @@ def test_speech_without_a_number_is_measured() -> None:
 
 
 def test_every_open_question_is_answered() -> None:
-    assert numbers_in(said(asked(3), asked(4), seconds=0)) == [3, 4]
-    assert numbers_in(said(user("question number 5"), asked(6), seconds=0)) == [5, 6]
+    assert answered(said(asked(3), asked(4), seconds=0)) == [3, 4]
+    assert answered(said(user("question number 5"), asked(6), seconds=0)) == [5, 6]
 
 
 def test_answered_questions_are_not_answered_again() -> None:
-    assert numbers_in(said(asked(3), agent("You asked about number three."), asked(4), seconds=0)) == [4]
+    assert answered(said(asked(3), agent("You asked about number three."), asked(4), seconds=0)) == [4]
 
 
 def test_lost_and_doubled_speech_is_heard_in_the_answer() -> None:
@@ -86,7 +86,7 @@ def test_a_note_in_front_of_the_audio_is_as_good() -> None:
         f"“{' '.join(whole[:9])}”. Continue the answer right after these words. Do not repeat them.)"
     )
     assert said(user("question number 3"), agent("Sure."), user(note), asked(12)) == " ".join(whole[9:])
-    assert numbers_in(said(user(note), seconds=0)) == []  # the audio was lost: nothing to answer
+    assert answered(said(user(note), seconds=0)) == []  # the audio was lost: nothing to answer
 
 
 def test_a_continuation_of_a_question_that_lost_a_part() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from audio.files import read_audio
 from audio.frame import PCM16_8K, PCM16_16K, PCM16_24K, PCMA, PCMU, decode
-from bridge.fakes.speech import ASSETS, RATE, bank, filler, number_words, numbers_in, words_of
+from bridge.fakes.speech import ASSETS, RATE, answered, bank, filler, number_words, numbers_in, words_of
 
 FORMATS = [PCMU, PCMA, PCM16_8K, PCM16_16K, PCM16_24K]
 
@@ -25,6 +25,8 @@ def test_numbers_in_running_text() -> None:
     assert numbers_in("I heard you for 3 point 2 seconds, at 40.") == [3, 2, 40]
     assert numbers_in("four twelve") == [4, 12]
     assert numbers_in("nothing") == []
+    assert answered("You asked about number three and about number forty one. In twelve minutes.") == [3, 41]
+    assert answered("Hello.") == []
 
 
 def test_text_is_kept_as_it_was_written() -> None:
