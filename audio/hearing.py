@@ -5,6 +5,7 @@ A voice activity detector AND a level above the line's own noise AND more than t
 
 from __future__ import annotations
 
+from math import log10
 from typing import Literal
 
 import numpy as np
@@ -12,7 +13,7 @@ import numpy as np
 from audio.dtmf import STEADY_DB, Keypad
 from audio.echo import EchoGate
 from audio.frame import Pcm
-from audio.levels import SILENT, Background, to_db
+from audio.levels import FULL_SCALE, SILENT, SMALLEST, Background
 from audio.vad import Vad, make_vad
 from audio.voicing import BLOCK, pitch_strength, tone_share
 
@@ -25,6 +26,8 @@ TONE_SHARE = 0.985
 TONE_BLOCKS = 3
 TONE_EVERY = 5  # blocks: how often an open turn is checked for tones
 HOLD_BLOCKS = 250  # digital silence for this long was a hold: what the VAD learned before it is stale
+_PER_SAMPLE = 1.0 / (BLOCK * FULL_SCALE)
+_NOTHING = SMALLEST / _PER_SAMPLE
 
 
 class Hearing:
@@ -35,7 +38,7 @@ class Hearing:
         "_checked",
         "_detector",
         "_mute",
-        "_now",
+        "_restive",
         "_tones",
         "_vad",
         "_wave",
@@ -53,6 +56,7 @@ class Hearing:
         self._tones = 0
         self._checked = 0
         self._mute = 0
+        self._restive = False  # a quiet block has something to settle
         self.background = Background()
         self.echo = EchoGate()
         self.keypad = Keypad()
@@ -72,7 +76,7 @@ class Hearing:
         wave[:] = pcm
         power = float(wave.dot(wave))
         steady = self.level
-        self.level = level = to_db(power, BLOCK)
+        self.level = level = 10.0 * log10(power * _PER_SAMPLE) if power > _NOTHING else SILENT
         steady -= level
         voiced = self._vad.speech(pcm.tobytes())
         background, echo = self.background, self.echo
@@ -83,8 +87,8 @@ class Hearing:
             background.highest = level
         background.push(level, turn)
         if level < QUIETEST_DB or level < background.floor + GATE_DB:
-            return self._quiet(level)
-        self._mute = 0
+            return self._quiet(level) if self._restive or level <= SILENT else False
+        self._restive = True
         if -STEADY_DB < steady < STEADY_DB and self.keypad.push(wave, power, self._before):
             return False
         if not voiced or (live and level < echo.expected() + (ECHO_HOLD_DB if turn else ECHO_DB)):
@@ -99,12 +103,15 @@ class Hearing:
         return self.echo.expected() <= self.background.floor + ECHO_QUIET_DB
 
     def _quiet(self, level: float) -> bool:
+        """A quiet block after a loud one, or digital silence."""
         self._tones = 0
         if self.keypad.held:
             self.keypad.idle()
         if level > SILENT:
             self._mute = 0
+            self._restive = bool(self.keypad.held)
         else:
+            self._restive = True
             self._mute += 1
             if self._mute == HOLD_BLOCKS:
                 self.restart()

@@ -9,8 +9,8 @@ import numpy as np
 from audio.frame import Pcm
 
 SILENT = -96.0  # what a block of digital silence measures
-_SMALLEST = 2.6e-10
-_FULL_SCALE = 32768.0 * 32768.0
+SMALLEST = 2.6e-10
+FULL_SCALE = 32768.0 * 32768.0
 
 
 def level_db(pcm: Pcm) -> float:
@@ -23,8 +23,8 @@ def level_db(pcm: Pcm) -> float:
 
 def to_db(power: float, samples: int) -> float:
     """`power`: the sum of squares of `samples` int16 samples."""
-    mean = power / (samples * _FULL_SCALE)
-    return 10.0 * math.log10(mean) if mean > _SMALLEST else SILENT
+    mean = power / (samples * FULL_SCALE)
+    return 10.0 * math.log10(mean) if mean > SMALLEST else SILENT
 
 
 class Background:
