@@ -46,7 +46,7 @@ def join(spans: Sequence[Span], distance: int) -> list[Span]:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Silence inside the agent's speech."""
+    """Silence between two sounds of the agent: a reply that faltered, or a prompt after a long pause."""
 
     at: int
     ms: int

@@ -84,7 +84,7 @@ def _rows(report: Report) -> list[tuple[int, int, list[str]]]:
     for begin, end in report.heard:
         rows.append((begin, 0, [_at(begin), _at(end), "[green]agent[/green]", f"{(end - begin) / 1000:.2f} s"]))
     for gap in report.gaps:
-        what = f"[yellow]silence of {gap.ms} ms inside the agent's speech[/yellow]"
+        what = f"[yellow]nobody spoke for {gap.ms} ms[/yellow]"
         rows.append((gap.at, 2, [_at(gap.at), _at(gap.at + gap.ms), "", what]))
     return rows
 
