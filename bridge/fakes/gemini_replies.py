@@ -101,9 +101,11 @@ class GeminiReplies(Session):
         fail = self.next_fail if self.next_fail is not None else self.poison
         empty, self.next_fail, self.next_empty = self.next_empty, None, False
         tool = tool_wanted(self.script.tools, log, self.turn, self.functions)
+        over = False
         if tool is None and not empty:
-            reply.spoken = answer(log, "", self.instructions, style.seconds, style.say).spoken
-        reply.wire = {"log": log, "begun": True}
+            said = answer(log, "", self.instructions, style.seconds, style.say)
+            reply.spoken, over = said.spoken, said.continued and not said.spoken.words
+        reply.wire = {"log": log, "begun": True, "over": over}
         reply.plan(self.random, True)
         self.phase("reply", now)
         if self.stopped(reply):
@@ -147,9 +149,11 @@ class GeminiReplies(Session):
         if not reply.opened:
             reply.opened = True
             reply.wire["first_ns"] = now
-            if self.rules.generation == "2.5":
+            told = any(said.kind == "output" for said in reply.wire["log"][-1:])
+            if self.rules.generation == "2.5" and not told:
                 part = {"text": "**Answering**\n\nThe question is clear.", "thought": True}
                 self.send({"serverContent": {"modelTurn": {"parts": [part]}}})
+                reply.wire["thoughts"] = 24
         step = reply.steps.popleft()
         self._send_step(reply, step)
         reply.at_ms = step.at_ms
@@ -243,7 +247,9 @@ class GeminiReplies(Session):
         self.reply = None
 
     def _remember(self, reply: Reply) -> None:
-        """What was sent counts as said, heard or not."""
+        """What was sent counts as said, heard or not; a continuation with nothing left to say has answered."""
+        if reply.wire["over"]:
+            self.log.append(Said("assistant", "text", "(that was all)"))
         sent = " ".join(word.text for word in reply.spoken.words if word.end / 24 <= reply.sent_ms + 1)
         if sent:
             self.log.append(Said("assistant", "text", sent))
@@ -282,8 +288,8 @@ class GeminiReplies(Session):
         usage: dict[str, Any] = {"promptTokenCount": text + audio, f"{name}TokenCount": said}
         usage |= {"totalTokenCount": text + audio + said, "promptTokensDetails": prompt}
         usage[f"{name}TokensDetails"] = [{"modality": "AUDIO", "tokenCount": said}]
-        if self.rules.generation == "2.5":
-            usage["thoughtsTokenCount"] = 24
+        if "thoughts" in reply.wire:
+            usage["thoughtsTokenCount"] = reply.wire["thoughts"]
         return usage
 
     # ------------------------------------------------------------------------------------------------ script
