@@ -97,7 +97,7 @@ class Replies:
             return
         desk = self._desk
         if reply.first_audio_ns is None:
-            self._first_audio(exchange, reply)
+            self._first_audio(link, exchange, reply)
         reply.last_audio_ns = desk.now
         if not reply.items or reply.items[-1][0] != event.item:
             reply.items.append((event.item, reply.transcript.audio.samples))
@@ -105,13 +105,13 @@ class Replies:
         self._speaker.push(reply.ask, event.data)
         self._watch_stall()
 
-    def _first_audio(self, exchange: Exchange, reply: Reply) -> None:
+    def _first_audio(self, link: Link, exchange: Exchange, reply: Reply) -> None:
         desk = self._desk
         reply.first_audio_ns = desk.now
         after_ms = (desk.now - reply.asked_ns) // MS
         self._asks.stop_clocks()
         desk.note("first_audio", ask=reply.ask, provider=reply.provider, after_ms=after_ms)
-        desk.do(Health(reply.provider, None, after_ms))
+        desk.do(Health(reply.provider, None, after_ms, (desk.now - link.opened_ns) // MS))
         self._failover.spoke(exchange)
 
     def _text(self, link: Link, event: ReplyText) -> None:
@@ -154,6 +154,7 @@ class Replies:
             reply.complete = reply.transcript.complete = True
             self.go_on(link, exchange, reply)
         elif event.outcome == "refused":
+            reply.transcript.complete = False  # it was cut short: text that ran ahead was never spoken
             self._refused(exchange)
         else:
             self._empty(link, exchange, reply)
@@ -217,7 +218,7 @@ class Replies:
             return
         exchange, reply = found
         self._asks.stop_clocks()
-        self._desk.do(Health(link.provider))
+        self._desk.do(Health(link.provider, link_age_ms=(self._desk.now - link.opened_ns) // MS))
         self._tools.called(link, exchange, reply, event)
 
     def _caller_text(self, link: Link, event: CallerText) -> None:
