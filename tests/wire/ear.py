@@ -28,6 +28,7 @@ QUIET = 100.0  # RMS below which a block says nothing
 LOST_MS = 30  # disagreement that ends a stretch
 UNEXPLAINED = 480  # samples that cannot be looked up before they are searched for by correlation
 LOUD = 60  # what is softer is not listened to
+TORN = 240  # samples by which the parts of a word may miss each other, or overlap
 LONGEST = 8000 * 10  # samples of a stretch
 HEARD = 0.75  # share of a word that must be heard for it to count
 TRACE = 0.2  # ... and to count as broken
@@ -69,13 +70,7 @@ class Ear:
         plain_tape = bank().audio(whole, PCMU)
         pcm = decode(bank().audio(whole, PCM16_24K), "pcm16")
         tapes = [plain_tape] + [_resampled(pcm[phase:], len(plain_tape)) for phase in range(3)]
-        marks: set[tuple[int, int, str]] = set()
-        for clip in bank().clips.values():
-            at = clip.pieces[0][0]
-            marks |= {
-                ((at + word.begin) * 8000 // RATE, (at + word.end) * 8000 // RATE, plain(word.text))
-                for word in clip.words
-            }
+        marks = {mark for clip in bank().clips.values() for mark in _marks(clip, decode(plain_tape, "pcmu"))}
         length = len(plain_tape)
         for name, data in extra.items():
             marks.add((length, length + len(data), f"<{name}>"))
@@ -113,7 +108,7 @@ class Ear:
         for index, stretch, low, high in parts:
             begin, end = (stretch.begin + place - stretch.place for place in (low, high))
             share = (high - low) / (self._ends[index] - self._begins[index])
-            goes_on = before is not None and before[0] == index and -8 <= low - before[1] <= 240
+            goes_on = before is not None and before[0] == index and abs(low - before[1]) <= TORN
             if goes_on:
                 last = out.pop()
                 out.append(Heard(last.word, last.begin, end / 8, min(1.0, last.share + float(share))))
@@ -207,6 +202,17 @@ class Ear:
                 if bad >= LOST_MS:
                     break
         return Stretch(at, at + last * BLOCK, at + offset)
+
+
+def _marks(clip: Spoken, tape: NDArray[np.int16]) -> list[tuple[int, int, str]]:
+    """Begin, end and name of a clip's words at 8 kHz, without the quiet their times include at the ends."""
+    out = []
+    at = clip.pieces[0][0]
+    for word in clip.words:
+        begin, end = ((at + place) * 8000 // RATE for place in (word.begin, word.end))
+        loud = np.flatnonzero(np.abs(tape[begin:end].astype(np.int32)) > 2 * QUIET)
+        out.append((begin + int(loud[0]), begin + int(loud[-1]) + 1, plain(word.text)))
+    return out
 
 
 def _windows(sound: bytes) -> NDArray[np.uint64]:
