@@ -216,7 +216,8 @@ class RealtimeSession(Replies):
             for word in text.split():
                 self.emit(f"{base}.delta", **about, delta=f" {word}", **self.padding())
             item.wire["content"][0]["transcript"] = text
-            self.emit(f"{base}.completed", **about, transcript=text, **self.dialect.transcribed(seconds))
+            more = self.dialect.transcribed(self.config, seconds, text)
+            self.emit(f"{base}.completed", **about, transcript=text, **more)
 
         self.after(now, plan.delay_ms, write)
 

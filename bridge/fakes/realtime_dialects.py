@@ -84,9 +84,15 @@ class Dialect:
     def usage(self, body: dict[str, Any]) -> dict[str, Any]:
         return body
 
-    def transcribed(self, seconds: float) -> dict[str, Any]:
-        """What a finished caller transcript carries besides its text."""
-        return {"usage": {"type": "duration", "seconds": max(1, -int(-seconds // 1))}}
+    def transcribed(self, session: dict[str, Any], seconds: float, text: str) -> dict[str, Any]:
+        """What a finished caller transcript carries besides its text: some models bill tokens, some the duration."""
+        model = (self.transcription(session) or {}).get("model") or ""
+        if not model.startswith("gpt-4o"):
+            return {"usage": {"type": "duration", "seconds": max(1, -int(-seconds // 1))}}
+        heard, written = round(10 * seconds), len(text) // 4 + 1
+        details = {"text_tokens": 0, "audio_tokens": heard}
+        totals = {"total_tokens": heard + written, "input_tokens": heard, "output_tokens": written}
+        return {"usage": {"type": "tokens", **totals, "input_token_details": details}}
 
 
 class FlatDialect(Dialect):
@@ -158,7 +164,7 @@ class FlatDialect(Dialect):
     def usage(self, body: dict[str, Any]) -> dict[str, Any]:
         return {**body, "output_token_details": {**body["output_token_details"], "reasoning_tokens": 0}}
 
-    def transcribed(self, seconds: float) -> dict[str, Any]:
+    def transcribed(self, session: dict[str, Any], seconds: float, text: str) -> dict[str, Any]:
         return {}
 
 
