@@ -55,8 +55,9 @@ PITCH_NONE, PITCH_CLEAR = 0.5, 0.8
 ABOVE_CEILING_DB = 2.0  # speech opens only this far above what the background does by itself,
 MOST_CEILING_DB = 22.0  # which is never taken to be further than this above the floor
 NOISY_ABOVE_DB = 20.0  # a line is noisy when speech rises no further than this above a restless background's ceiling
-RESTLESS_DROP_DB = 18.0  # ... or than this, where the background is restless
-PEAK_DROP_DB = 24.0  # speech is no further than this below the turn's loud blocks
+PEAK_DROP_DB = 24.0  # speech is no further than this below the turn's loud blocks,
+RESTLESS_DROP_DB = 18.0  # ... or than this within reach of a restless background,
+RESTLESS_TOP_DB = 10.0  # ... which ends this far above its ceiling
 ALIKE_DB = 5.0  # less than this above a restless background's ceiling, sound is speech only with a voice:
 HELD_PITCH = 0.6  # a pitch as clear as this ...
 VOICE_MASK = 0b1111  # ... in two of four blocks ...
@@ -265,7 +266,7 @@ class TurnDetector:
             return
         background = hearing.background
         if background.restless:
-            if level < self._peak - RESTLESS_DROP_DB:
+            if level < min(self._peak - RESTLESS_DROP_DB, background.ceiling + RESTLESS_TOP_DB):
                 return
             alike = level < background.ceiling + ALIKE_DB
             if alike and not self._voiced_lately(block):
