@@ -165,7 +165,7 @@ class GeminiCodec:
         return []
 
     def _ask(self, command: Ask) -> list[str | bytes]:
-        text = " ".join([*self._notes, command.instructions]).strip()
+        text = " ".join([*self._notes, _remark(command.instructions)]).strip()
         if self._turn_ended and not self._session.manual_turns:
             self._turn_ended = False
             self._replies.asked(command.number)
@@ -274,6 +274,11 @@ _NAMELESS = "segue-nameless-"
 
 def _nothing(command: Command) -> list[str | bytes]:
     return []
+
+
+def _remark(instructions: str) -> str:
+    """Instructions stand in the caller's mouth here: brackets say that they are no words of the caller."""
+    return f"({instructions})" if instructions and not instructions.startswith("(") else instructions
 
 
 def _realtime_text(text: str) -> str:

@@ -49,7 +49,7 @@ from tests.providers.test_recordings import FILES, codec_of, received
 
 PCM = bytes(range(2, 242)) * 4
 EASY = settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
 
 json_values = st.recursive(
@@ -220,7 +220,7 @@ def test_a_mutated_conversation_between_any_commands(kind: str, data: st.DataObj
 
 @pytest.mark.skipif(not FILES, reason="the corpus of recorded provider sockets is not here")
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-@settings(EASY, max_examples=15)
+@settings(EASY, max_examples=10)
 @given(st.data())
 def test_mutated_recordings(path: Any, data: st.DataObject) -> None:
     messages = received(path)

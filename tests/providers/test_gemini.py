@@ -311,13 +311,13 @@ def test_what_the_service_does_not_have_is_not_written(model: str) -> None:
 @pytest.mark.parametrize(
     "model, expected",
     [
-        (V38, {"realtimeInput": {"text": "Greet the caller."}}),
-        (V31, {"realtimeInput": {"text": "Greet the caller."}}),
+        (V38, {"realtimeInput": {"text": "(Greet the caller.)"}}),
+        (V31, {"realtimeInput": {"text": "(Greet the caller.)"}}),
         (
             V25,
             {
                 "clientContent": {
-                    "turns": [{"role": "user", "parts": [{"text": "Greet the caller."}]}],
+                    "turns": [{"role": "user", "parts": [{"text": "(Greet the caller.)"}]}],
                     "turnComplete": True,
                 }
             },
@@ -346,7 +346,7 @@ def test_an_ask_after_a_tool_result_writes_nothing() -> None:
     assert write(link, Ask(2)) == []
     assert said(link, [audio()])[0] == ReplyStarted(2)
     # ... which holds for one ask, and not once the caller spoke again
-    assert write(link, Ask(3, "Go on.")) == [{"realtimeInput": {"text": "Go on."}}]
+    assert write(link, Ask(3, "Go on.")) == [{"realtimeInput": {"text": "(Go on.)"}}]
     write(link, ToolOutput("c", "lookup", "1"))
     assert write(link, *turn(2, 4))[-1] == END
 
@@ -410,7 +410,7 @@ def test_history_is_taken_once_by_the_model_that_takes_it_only_once() -> None:
     assert not link.capabilities.history_anytime
     assert write(link, Seed(HISTORY)) == [{"clientContent": {"turns": TURNS, "turnComplete": True}}]
     assert write(link, Seed((Text("user", "Digits: 12#"), Text("assistant", "Thanks")))) == []
-    assert write(link, Ask(1, "Answer.")) == [{"realtimeInput": {"text": "Digits: 12# (You said: Thanks) Answer."}}]
+    assert write(link, Ask(1, "Answer.")) == [{"realtimeInput": {"text": "Digits: 12# (You said: Thanks) (Answer.)"}}]
     assert write(link, Seed((Text("system", "It is late."),))) == []
     assert write(link, *turn(1, 2))[2:] == [{"realtimeInput": {"text": "(Note: It is late.)"}}, END]
     assert write(link, *turn(2, 3))[2:] == [END]
