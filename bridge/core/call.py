@@ -31,6 +31,7 @@ from bridge.core.events import (
     LinkUp,
     Mark,
     Pulled,
+    Remark,
     Suspect,
     Tick,
     ToolDone,
@@ -80,6 +81,7 @@ class Call:
             Gone: lambda event: self._end(event.reason),
             Excluded: lambda event: failover.exclude(event.providers),
             Drain: self._drain,
+            Remark: lambda event: desk.note("noticed", what=event.what),
             Tick: lambda event: None,
         }
         self._timers: dict[str, Callable[[], None]] = {

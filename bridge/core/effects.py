@@ -82,11 +82,12 @@ class RunTool:
 @dataclass(frozen=True, slots=True)
 class Health:
     """Evidence for the shared health board. `fault` None: the provider generated audio, `first_audio_ms` after the
-    ask."""
+    ask, on a link that was dialled `link_age_ms` before."""
 
     provider: str
     fault: Fault | None = None
     first_audio_ms: int | None = None
+    link_age_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

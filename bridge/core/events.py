@@ -123,6 +123,13 @@ class Drain:
 
 
 @dataclass(frozen=True, slots=True)
+class Remark:
+    """Something the edge noticed about this call that changes nothing, for the record."""
+
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
 class Tick:
     """`Call.deadline` has passed."""
 
@@ -143,5 +150,6 @@ Event = (
     | ToolDone
     | Excluded
     | Drain
+    | Remark
     | Tick
 )

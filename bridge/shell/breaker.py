@@ -24,12 +24,14 @@ class Pause:
 @dataclass(frozen=True, slots=True)
 class Rules:
     """When failures open a breaker: `in_a_row` of them without a success between, all within `window` seconds, or
-    `share` of at least `at_least` outcomes within it. `lease`: seconds a probe may take before another is let in."""
+    `share` of at least `at_least` outcomes within it. `doubt`: seconds for which one failure has others preferred.
+    `lease`: seconds a probe may take before another is let in."""
 
     window: float = 60.0
     in_a_row: float = 3.0
     share: float = 0.5
     at_least: int = 10
+    doubt: float = 30.0
     lease: float = 10.0
     pause: Pause = Pause(5.0, 120.0)
 
@@ -44,7 +46,7 @@ class Breaker:
         self._rules = rules
         self._chance = chance
         self._until: int | None = None  # None: closed
-        self._probe_ends = 0
+        self._probe_began = self._probe_ends = 0
         self._level = 0
         self._row: deque[tuple[int, float]] = deque()  # failures since the last success: when, weight
         self._outcomes: deque[tuple[int, float]] = deque(maxlen=200)  # when, weight; a success weighs -1
@@ -57,10 +59,16 @@ class Breaker:
             return 0
         return max(0, self._until - now, self._probe_ends - now)
 
+    def doubtful(self, now: int) -> bool:
+        """Closed, but it failed a moment ago, or did before and is just being tried again."""
+        if self._until is not None or not self._row:
+            return False
+        return now < max(self._row[-1][0] + int(self._rules.doubt * SECOND), self._probe_ends)
+
     def probe(self, now: int) -> None:
         """A dial goes ahead. If the breaker is half-open it is the probe; no second one for the lease."""
-        if self._until is not None:
-            self._probe_ends = now + int(self._rules.lease * SECOND)
+        if self._until is not None or self._row:
+            self._probe_began, self._probe_ends = now, now + int(self._rules.lease * SECOND)
 
     def failed(self, now: int, weight: float = 1.0) -> None:
         """One failure. Ignored while open: it was on its way before, or is somebody's old link."""
@@ -86,14 +94,18 @@ class Breaker:
         if self._until is None or now >= self._until:
             self._open(now, pause)
 
-    def succeeded(self, now: int) -> None:
-        """Audio was generated. While half-open it closes the breaker if a probe is under way; while open it is ignored:
-        old links often go on when new ones fail."""
+    def succeeded(self, now: int, since: int | None = None) -> None:
+        """Audio was generated: evidence against failures before `since` (`now` when None). While half-open it closes the
+        breaker if it is evidence of the probe under way; while open it is ignored: old links often go on when new ones
+        fail."""
+        since = now if since is None else since
         if self._until is None:
-            self._row.clear()
-            self._level = 0
-            self._outcomes.append((now, -1.0))
-        elif self._until <= now < self._probe_ends:
+            while self._row and self._row[0][0] <= since:
+                self._row.popleft()
+            if not self._row:
+                self._level = 0
+                self._outcomes.append((now, -1.0))
+        elif self._until <= now < self._probe_ends and since >= self._probe_began:
             self._until = None
             self._row.clear()
             self._outcomes.clear()
@@ -110,14 +122,14 @@ class Pace:
     """At most `limit` events in any minute; less important ones leave room for others by a smaller `share`."""
 
     def __init__(self, limit: int) -> None:
-        self._limit = limit
+        self.limit = limit
         self._recent: deque[int] = deque()
 
     def wait(self, now: int, share: float = 1.0) -> int:
         """ns until one more is allowed; 0: now."""
         while self._recent and self._recent[0] <= now - 60 * SECOND:
             self._recent.popleft()
-        allowed = max(1, int(self._limit * share))
+        allowed = max(1, int(self.limit * share))
         excess = len(self._recent) - allowed
         return self._recent[excess] + 60 * SECOND - now if excess >= 0 else 0
 

@@ -91,15 +91,18 @@ class HealthBoard:
         self._paces: dict[Key, Pace] = {}
         self._first_audio: dict[Key, deque[int]] = {}
 
+    def set_paces(self, paces: Mapping[str, int]) -> None:
+        """Connections per minute by provider name, from now on. An account that is no longer named keeps its pace."""
+        self._set_paces = dict(paces)
+
     def choose(
         self, request: int, candidates: Sequence[Target], purpose: Purpose, exclude: Container[str], now: int
     ) -> Chosen:
-        """The first candidate, in the order given, that may be dialled now; it counts as dialled. A handover prefers
-        one whose breakers are closed to one that would be a probe."""
+        """The first candidate, in the order given, that may be dialled now; it counts as dialled. One of which no
+        failure is known comes before one that has just failed; a running call also prefers it to being a probe."""
         waits: list[int] = []
         reasons: list[str] = []
-        ways = (True, False) if purpose == "handover" else (False,)
-        for only_closed in ways:
+        for only_good in (True, False):
             waits, reasons = [], []
             for target in candidates:
                 if target.name in exclude:
@@ -108,7 +111,7 @@ class HealthBoard:
                 if wait > 0:
                     waits.append(wait)
                     reasons.append(f"{target.name}: {why}")
-                elif not only_closed or self._closed(target):
+                elif not only_good or self._good(target, purpose, now):
                     self._dialled(target, now)
                     p90 = self.first_audio_p90_ms(target)
                     return Chosen(request, target.name, "; ".join(reasons), first_audio_p90_ms=p90)
@@ -116,13 +119,18 @@ class HealthBoard:
             return Chosen(request, None, "every provider has been tried or is excluded")
         return Chosen(request, None, "; ".join(reasons), retry_ms=math.ceil(min(waits) / 1e6))
 
-    def report(self, target: Target, fault: Fault | None, first_audio_ms: int | None, now: int) -> None:
-        """Evidence: a fault, or (`fault` None) generated audio, `first_audio_ms` after it was asked for."""
+    def report(
+        self, target: Target, fault: Fault | None, first_audio_ms: int | None, now: int, link_age_ms: int | None = None
+    ) -> None:
+        """Evidence: a fault, or (`fault` None) generated audio, `first_audio_ms` after it was asked for, on a link that
+        was dialled `link_age_ms` ago. An old link says that the model works, not that it can be reached today."""
         keys = keys_of(target)
         if fault is None:
-            for scope in ("endpoint", "credential", "model"):
+            dialled = now - (link_age_ms or 0) * SECOND // 1000
+            evidence: tuple[tuple[Scope, int], ...] = (("endpoint", dialled), ("credential", dialled), ("model", now))
+            for scope, since in evidence:
                 if keys[scope] in self._breakers:
-                    self._breakers[keys[scope]].succeeded(now)
+                    self._breakers[keys[scope]].succeeded(now, since)
             if keys["account"] in self._limits:
                 self._limits[keys["account"]].level = 0
             if first_audio_ms is not None:
@@ -157,8 +165,12 @@ class HealthBoard:
         scopes: tuple[Scope, ...] = ("credential", "model", "endpoint")
         return [(scope, self._breakers[keys[scope]]) for scope in scopes if keys[scope] in self._breakers]
 
-    def _closed(self, target: Target) -> bool:
-        return all(breaker.closed() for _, breaker in self._known(target))
+    def _good(self, target: Target, purpose: Purpose, now: int) -> bool:
+        """Nothing speaks against it. New calls and standbys are the probes of a half-open breaker."""
+        known = [breaker for _, breaker in self._known(target)]
+        return not any(
+            breaker.doubtful(now) or (purpose == "handover" and not breaker.closed()) for breaker in known
+        )
 
     def _wait(self, target: Target, purpose: Purpose, now: int) -> tuple[int, str]:
         """The longest of what keeps the target from being dialled, in ns, and what that is."""
@@ -178,10 +190,10 @@ class HealthBoard:
         account = keys_of(target)["account"]
         if account not in self._paces:
             usual = CONNECTIONS_PER_MINUTE.get(target.kind, OTHERWISE_PER_MINUTE)
-            if _is_local(target):
-                usual = UNLIMITED
-            self._paces[account] = Pace(self._set_paces.get(target.name, usual))
-        return self._paces[account]
+            self._paces[account] = Pace(UNLIMITED if _is_local(target) else usual)
+        pace = self._paces[account]
+        pace.limit = self._set_paces.get(target.name, pace.limit)
+        return pace
 
     def _limited(self, account: Key, retry_after_ms: int | None, now: int) -> None:
         limit = self._limits.setdefault(account, Limit())

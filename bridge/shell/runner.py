@@ -36,7 +36,7 @@ from bridge.core.effects import (
     Transfer,
 )
 from bridge.core.engine import Action, Engine, Transmit
-from bridge.core.events import CallerAudio, Event, Gone, LinkUp, Pulled, Suspect, Tick
+from bridge.core.events import CallerAudio, Event, Gone, LinkUp, Pulled, Remark, Suspect, Tick
 from bridge.core.plan import CallSpec
 from bridge.shell.apology import Apology
 from bridge.shell.endpoints import ToolEndpoint
@@ -151,9 +151,9 @@ class CallRunner:
             self._take(self._failure, failure, link)
 
     def notice(self, what: str) -> None:
-        """A remark of the edge about this call, for the log and for watchers."""
+        """A remark of the edge about this call, for the log and the record."""
         log.info("noticed", call=self.spec.call_id, what=what)
-        self._show(Note("noticed", {"what": what}))
+        self.dispatch(Remark(what))
 
     def abandon(self, reason: str) -> None:
         """End the call now, without a word."""
@@ -329,7 +329,8 @@ class CallRunner:
 
     def _health(self, action: Health) -> None:
         target = self._targets[action.provider]
-        self._services.health.report(target, action.fault, action.first_audio_ms, self._now)
+        health = self._services.health
+        health.report(target, action.fault, action.first_audio_ms, self._now, action.link_age_ms)
 
     def _run_tool(self, action: RunTool) -> None:
         self._services.tools.run(self.spec.call_id, action, self._tools.get(action.name), self.dispatch)
@@ -339,9 +340,6 @@ class CallRunner:
             log.warning("fault", call=self.spec.call_id, **note.fields)
         elif note.kind == "call_ended":
             self._reason = self._reason or str(note.fields.get("reason", ""))
-        self._show(note)
-
-    def _show(self, note: Note) -> None:
         for watcher in self._services.watchers:
             try:
                 watcher(self.spec.call_id, note, self._now)

@@ -33,6 +33,7 @@ from bridge.core.events import (
     LegLost,
     LinkUp,
     Pulled,
+    Remark,
     Suspect,
     Tick,
     ToolDone,
@@ -208,7 +209,8 @@ async def test_a_watcher_that_fails_harms_nobody() -> None:
     stage.engine.on["start"] = lambda _, now: [Note("heard", {}), SendMark("on")]
     stage.runner.start()
     stage.runner.notice("the edge ignored a message")
-    assert [note.kind for _, note, _ in stage.notes] == ["heard", "noticed"]
+    assert [note.kind for _, note, _ in stage.notes] == ["heard"]
+    assert stage.engine.of(Remark) == [Remark("the edge ignored a message")]
     assert stage.leg.of("mark") == ["on"]
     stage.runner.abandon("test")
 
