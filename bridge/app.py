@@ -51,6 +51,7 @@ class Bridge:
         self.address = ""
         self.board: Board
         self.calls: Calls
+        self._health: HealthBoard
         self._config = config
         self._watchers = watchers
         self._redactor = redactor
@@ -83,7 +84,8 @@ class Bridge:
         self._cleanup.callback(pacer.close)
         tools = Webhooks()
         self._cleanup.push_async_callback(tools.close)
-        services = Services(HealthBoard(Random()), pacer, tools, watchers=self._watchers)
+        self._health = HealthBoard(Random(), paces=config.paces())
+        services = Services(self._health, pacer, tools, watchers=self._watchers)
         self.calls = Calls(services, config.limits.max_calls, recordings)
         self.board = Board(config, self.calls)
         await self._listen(config)
@@ -128,6 +130,7 @@ class Bridge:
     def replace(self, config: Config) -> None:
         """Put a new configuration in place, for new calls; see `Board.replace`."""
         self._config = config
+        self._health.set_paces(config.paces())
         self.board.replace(config)
         if self._edge is not None and config.edges.media_ws is not None:
             self._edge.configure(settings(config))

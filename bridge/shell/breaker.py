@@ -95,9 +95,9 @@ class Breaker:
             self._open(now, pause)
 
     def succeeded(self, now: int, since: int | None = None) -> None:
-        """Audio was generated: evidence against failures before `since` (`now` when None). While half-open it closes the
-        breaker if it is evidence of the probe under way; while open it is ignored: old links often go on when new ones
-        fail."""
+        """Audio was generated: evidence against failures before `since` (`now` when None). While half-open it closes
+        the breaker if it is evidence of the probe under way; while open it is ignored: old links often go on when new
+        ones fail."""
         since = now if since is None else since
         if self._until is None:
             while self._row and self._row[0][0] <= since:

@@ -168,9 +168,7 @@ class HealthBoard:
     def _good(self, target: Target, purpose: Purpose, now: int) -> bool:
         """Nothing speaks against it. New calls and standbys are the probes of a half-open breaker."""
         known = [breaker for _, breaker in self._known(target)]
-        return not any(
-            breaker.doubtful(now) or (purpose == "handover" and not breaker.closed()) for breaker in known
-        )
+        return not any(breaker.doubtful(now) or (purpose == "handover" and not breaker.closed()) for breaker in known)
 
     def _wait(self, target: Target, purpose: Purpose, now: int) -> tuple[int, str]:
         """The longest of what keeps the target from being dialled, in ns, and what that is."""

@@ -167,3 +167,30 @@ def test_no_minute_ever_holds_more_than_the_limit(steps: list[tuple[int, float]]
             taken.append(now)
     for begin in taken:
         assert sum(1 for at in taken if begin <= at < begin + 60 * SECOND) <= 7
+
+
+def test_one_failure_is_doubted_for_a_while() -> None:
+    breaker = _breaker()
+    assert not breaker.doubtful(0)
+    breaker.failed(SECOND)
+    assert breaker.closed() and breaker.wait(SECOND) == 0
+    assert breaker.doubtful(30 * SECOND)
+    assert not breaker.doubtful(31 * SECOND)
+    breaker.probe(31 * SECOND)  # somebody tries: the others wait and see
+    assert breaker.doubtful(32 * SECOND)
+    breaker.succeeded(33 * SECOND)
+    assert not breaker.doubtful(33 * SECOND)
+
+
+def test_an_old_links_audio_says_nothing_about_a_later_failure() -> None:
+    breaker = _breaker()
+    for moment in range(1, 4):
+        breaker.failed(moment * SECOND)
+        breaker.succeeded(moment * SECOND, 0)
+    assert not breaker.closed()
+    later = 3 * SECOND + breaker.wait(3 * SECOND)
+    breaker.probe(later)
+    breaker.succeeded(later + SECOND, later - SECOND)
+    assert not breaker.closed()
+    breaker.succeeded(later + SECOND, later)
+    assert breaker.closed()

@@ -200,3 +200,21 @@ def test_without_address_the_kind_and_region_are_the_endpoint() -> None:
     america = Target("b", "gemini", "m", options={"region": "us-central1"})
     assert keys_of(europe)["endpoint"] == ("endpoint", "gemini", "europe-west1")
     assert keys_of(europe)["endpoint"] != keys_of(america)["endpoint"]
+
+
+@pytest.mark.parametrize("purpose", ["call", "handover", "standby"])
+def test_who_has_just_failed_comes_after_who_has_not(purpose: Purpose) -> None:
+    board = _board()
+    board.report(OPENAI, Fault(FaultClass.NETWORK, "refused"), None, 0)
+    assert _choose(board, SECOND, purpose).provider == "azure"  # the others share the address that failed
+    assert _choose(board, SECOND, purpose, among=[OPENAI]).provider == "openai"  # nobody else: no reason to wait
+    board.report(OPENAI, None, 400, 2 * SECOND, link_age_ms=1000)
+    assert _choose(board, 2 * SECOND, purpose).provider == "openai"
+
+
+def test_calls_that_go_on_do_not_hide_that_new_ones_are_refused() -> None:
+    board = _board()
+    for moment in range(1, 4):
+        board.report(OPENAI, Fault(FaultClass.NETWORK, "refused"), None, moment * SECOND)
+        board.report(OPENAI, None, 400, moment * SECOND, link_age_ms=60_000)
+    assert _choose(board, 4 * SECOND, among=[OPENAI]).provider is None
