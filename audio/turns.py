@@ -71,9 +71,10 @@ BACKCHANNEL_BLOCKS = 12  # silence that ends a provisional turn
 TAIL_MS = 500  # a short utterance this close to the end of the agent's audio is an answer
 JUDGED_BLOCKS = 10  # silence after which the hangover of this pause is decided
 OPINION_BLOCKS = 12  # silence after which an opinion is asked for
-DOUBTFUL, UNFINISHED = 0.85, 0.25  # log-odds of `Pace.finished` below which the hangover is longer: by
-DOUBTFUL_FACTOR = 1.28  # this,
-LISTED_FACTOR = 2.1  # or, unfinished and nothing but single words, by this: it spans the pauses in a telephone number
+SURE, DOUBTFUL = 1.5, 0.9  # log-odds of `Pace.finished` between which the hangover grows to ...
+DOUBTFUL_FACTOR = 1.3  # ... this much of its length
+UNFINISHED = 0.25  # below this and nothing but single words: a number is being read out,
+LISTED_FACTOR = 2.1  # ... and the hangover spans the pauses between its groups
 NUMBER_MS = 1000  # hangover when a number was asked for
 COMPLETE_MS, INCOMPLETE_MS = 300, 1500  # hangover after an opinion
 _WINDOW_MASK = (1 << WINDOW) - 1
@@ -295,9 +296,13 @@ class TurnDetector:
         if not self._settings.adaptive:
             return
         score = self._pace.finished()
-        if score < DOUBTFUL:
-            longer = LISTED_FACTOR if score < UNFINISHED and self._pace.listed else DOUBTFUL_FACTOR
-            self._hangover = max(base, int(self._settings.hangover_ms * longer))
+        if score < UNFINISHED and self._pace.listed:
+            factor = LISTED_FACTOR
+        elif score < SURE:
+            factor = 1.0 + (DOUBTFUL_FACTOR - 1.0) * min(1.0, (SURE - score) / (SURE - DOUBTFUL))
+        else:
+            return
+        self._hangover = max(base, int(self._settings.hangover_ms * factor))
 
     def _base(self) -> int:
         return max(self._settings.hangover_ms, NUMBER_MS) if self._expecting else self._settings.hangover_ms
