@@ -203,6 +203,27 @@ def calls_show(
     raise typer.Exit(show_command(root, call, as_json, svg))
 
 
+@app.command(epilog="Example: segue listen caller.flac --far agent.flac --json")
+def listen(
+    file: Annotated[Path, typer.Argument(help="The caller's recording; stereo: caller left, agent right.")],
+    far: Annotated[Path | None, typer.Option(help="The agent's recording, aligned with it.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw waveform, floor, gates and decisions into this file.")] = None,
+    detector: Annotated[str, typer.Option(help="webrtc, or silero with the extra of that name.")] = "webrtc",
+    hangover: Annotated[int, typer.Option(help="Silence in ms that ends a turn.")] = 500,
+    as_json: Json = False,
+) -> None:
+    """Print the turns and barge-ins of a recording.
+
+    One decision a line, as it falls; with --json {"t": seconds, "type": ...}."""
+    from audio.turns import TurnSettings
+    from bridge.listen import listen as hear
+
+    if detector not in ("webrtc", "silero"):
+        raise UserError(f'--detector "{detector}": webrtc or silero')
+    settings = TurnSettings(hangover_ms=hangover, detector="silero" if detector == "silero" else "webrtc")
+    raise typer.Exit(hear(file, far, as_json, plot, settings))
+
+
 def _pair(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals or not name:
