@@ -54,6 +54,12 @@ class Open:
     given: list[str] = field(default_factory=list)
     others: list[Said] = field(default_factory=list)
     first: bool = True  # nothing was said by the assistant before
+    told: str = ""  # notes and instructions that came with the ask
+
+    @property
+    def continuing(self) -> bool:
+        """The client wants a reply that was cut off to go on."""
+        return "continue" in self.told.lower()
 
     @property
     def numbers(self) -> list[int]:
@@ -82,8 +88,20 @@ def number_of(said: Said) -> int | None:
     return found[0] if found else None
 
 
-def open_question(log: Sequence[Said]) -> Open:
-    """Splits the end of the conversation: everything since the assistant's last finished statement."""
+def open_question(log: Sequence[Said], instructions: str = "") -> Open:
+    """Splits the end of the conversation: everything since the assistant's last finished statement. A question with a
+    statement behind it is answered, unless that was cut off, or a tool's result came after it."""
+    open_ = _split(log)
+    notes = [said.text for said in open_.others if is_note(said)]
+    open_.told = " ".join([*notes, instructions])
+    last = max((at for at, said in enumerate(log) if said.role == "assistant" and said.kind == "text"), default=-1)
+    news = any(said.kind == "output" for said in log[last + 1 :])
+    if open_.given and not open_.continuing and not news:
+        open_.questions, open_.first = [], False
+    return open_
+
+
+def _split(log: Sequence[Said]) -> Open:
     open_ = Open()
     at = len(log)
     while at and not (log[at - 1].role == "user" and not is_note(log[at - 1])):
@@ -222,13 +240,12 @@ def statement(open_: Open, instructions: str, session: str, seconds: float, say:
 
 def answer(log: Sequence[Said], instructions: str, session: str, seconds: float, say: str | None = None) -> Answer:
     """The reply to the conversation `log`. `instructions`: of this ask; `session`: of the whole session."""
-    open_ = open_question(log)
+    open_ = open_question(log, instructions)
     numbers = tuple(open_.numbers)
     notes = [said.text for said in open_.others if is_note(said)]
-    told = " ".join([*notes, instructions])
     broken = any(said.reading is not None and not said.reading.complete for said in open_.questions)
-    if "continue" not in told.lower() or broken:
-        return Answer(statement(open_, told, session, seconds, say), numbers)
+    if not open_.continuing or broken:
+        return Answer(statement(open_, open_.told, session, seconds, say), numbers)
     given = [" ".join(open_.given)] if open_.given and not notes else quoted(" ".join(notes))
     candidates = [statement(open_, "", session, seconds, say)]
     if not open_.questions:  # a greeting or a re-prompt was cut off: find which

@@ -19,6 +19,7 @@ from bridge.fakes.wire import Close, Request
 
 INTERNAL = "Internal error encountered."
 TOKENS_PER_S = 25
+HEARD_MS = 400  # a reply interrupted sooner than this after its first audio has told the caller nothing
 
 
 class GeminiReplies(Session):
@@ -228,7 +229,8 @@ class GeminiReplies(Session):
             return
         if reply.running:
             reply.state = "cut"
-            self._remember(reply)
+            if now - reply.wire.get("first_ns", now) >= HEARD_MS * MS:
+                self._remember(reply)
         self.over("asked", "reply", "done")
         self.send({"serverContent": {"interrupted": True}})
         late, self.late_audio_ms = self.late_audio_ms, 0

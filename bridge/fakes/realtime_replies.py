@@ -77,7 +77,7 @@ class Replies(RealtimeWriter):
         """Begin a reply to the conversation as it stands."""
         log = self._log(params)
         self.replies += 1
-        self.numbers = open_question(log).numbers
+        self.numbers = open_question(log, params.get("instructions", "")).numbers
         style = self.script.style(self.turn, self.numbers, self.replies)
         session = self.config["instructions"]
         voiced = self.dialect.voiced(self.config, params)

@@ -77,7 +77,7 @@ async def start(
     context, certificate = self_signed() if tls else (None, None)
     runner = web.ServerRunner(web.Server(answer, access_log=None), handle_signals=False, shutdown_timeout=0.1)
     await runner.setup()
-    site = web.TCPSite(runner, host, port, ssl_context=context, shutdown_timeout=0.1)
+    site = web.TCPSite(runner, host, port, ssl_context=context)
     try:
         await site.start()
     except OSError:

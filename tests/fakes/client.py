@@ -16,7 +16,7 @@ from audio.resample import convert
 from bridge.fakes.emulator import Emulator
 from bridge.fakes.numbered import number_speech
 from bridge.fakes.session import Session
-from bridge.fakes.wire import Close, HttpRefusal, Message, Out, Reset, Silence
+from bridge.fakes.wire import HttpRefusal, Message, Out
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 MS = 1_000_000
@@ -232,6 +232,3 @@ def loudness(data: bytes, format: Format) -> float:
     """RMS of wire audio, in steps of a 16-bit sample."""
     pcm = decode(data, format.encoding).astype(np.float64)
     return float(np.sqrt(np.mean(pcm**2))) if len(pcm) else 0.0
-
-
-__all__ = ["Close", "Reset", "Silence"]

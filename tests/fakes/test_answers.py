@@ -74,9 +74,17 @@ def test_a_partial_reply_before_its_question_is_given_again() -> None:
     assert said(agent(given), asked(12), instructions=CONTINUE) == whole
 
 
-def test_nobody_asked_to_continue() -> None:
-    whole = said(asked(12))
-    assert said(asked(12), agent(" ".join(whole.split()[:6]))) == whole
+def test_an_answered_question_is_not_answered_again_when_nobody_asks_to_continue() -> None:
+    assert said(asked(12), agent("You asked about number twelve.")) == "Are you still there?"
+    prompt = "The caller is silent. Say “One moment please.”"
+    assert said(asked(12), agent("You asked about number twelve."), instructions=prompt) == "One moment please."
+    assert said(asked(12), agent("You asked about number twelve."), user(prompt)) == "One moment please."
+
+
+def test_a_tool_s_result_after_a_preamble_is_news() -> None:
+    output = Said("system", "output", "4", name="weather")
+    text = said(asked(12), agent("One moment please."), Said("assistant", "call", "{}", name="weather"), output)
+    assert text.startswith("You asked about number twelve. The result is four.")
 
 
 def test_a_note_in_front_of_the_audio_is_as_good() -> None:
