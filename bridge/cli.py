@@ -110,6 +110,10 @@ def dial(
     from bridge.dial.run import DEFAULT_AUDIO, parse_keys
     from bridge.dial.run import dial as call
 
+    if record is not None:
+        if record.suffix.lower() not in (".wav", ".flac"):
+            raise UserError(f"--record {record}: end it in .wav or .flac")
+        record.parent.mkdir(parents=True, exist_ok=True)
     job = Job(
         target=target,
         audio=audio or DEFAULT_AUDIO,

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
@@ -150,6 +152,14 @@ def test_dial_what_cannot_be_dialled(run: Run) -> None:
     assert code == 2 and "absent.wav: no such file" in " ".join(err.split())
 
 
+def test_dial_checks_the_recording_before_it_calls(run: Run, tmp_path: Path) -> None:
+    assert one_line(run("dial", "ws://127.0.0.1:9/x", "--record", "out.mp3")) == (
+        "--record out.mp3: end it in .wav or .flac"
+    )
+    run("dial", "ws://127.0.0.1:9/x", "--record", "new/folder/out.wav", "--json")
+    assert (tmp_path / "new" / "folder").is_dir()
+
+
 def test_dial_where_nobody_listens(run: Run) -> None:
     code, out, _ = run("dial", "ws://127.0.0.1:9/twilio", "--json")
     result = json.loads(out)
@@ -174,6 +184,64 @@ def test_fake_listens_until_it_is_told_to_stop() -> None:
         assert said["kind"] == "openai" and said["url"] == f"ws://127.0.0.1:{said['port']}/v1/realtime"
         process.send_signal(signal.SIGTERM)
         assert process.wait(10) == 0
+
+
+def test_listen_mistakes(run: Run, tmp_path: Path) -> None:
+    assert "absent.wav: no such file" in one_line(run("listen", "absent.wav"))
+    (tmp_path / "text.wav").write_text("no sound")
+    assert "not a sound file" in one_line(run("listen", "text.wav"))
+    assert one_line(run("listen", "text.wav", "--detector", "ear")) == '--detector "ear": webrtc or silero'
+
+
+def test_listen_prints_decisions(run: Run) -> None:
+    caller = Path(__file__).parent.parent / "fixtures" / "callers" / "thanks.flac"
+    code, out, _ = run("listen", caller, "--json")
+    events = [json.loads(line) for line in out.splitlines()]
+    assert code == 0 and events[0]["type"] == "speech_start"
+    assert all(set(event) == {"t", "type"} for event in events)
+
+
+def test_serve_mistakes(run: Run, tmp_path: Path) -> None:
+    assert "cannot be read" in one_line(run("serve", "--config", "absent.yaml"))
+    (tmp_path / "a.yaml").write_text(GOOD)
+    assert "name one" in one_line(run("serve", "a.yaml", "--config", "b.yaml"))
+    assert "edges.media_ws.listen" in one_line(run("serve", "a.yaml", "--listen", "127.0.0.1:0"))
+    assert "--log-level" in one_line(run("serve", "a.yaml", "--log-level", "loud"))
+
+
+def test_serve_on_the_embedded_configuration_says_whom_to_call(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "bridge", "serve", "--listen", "127.0.0.1:0", "--json"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=tmp_path, env=without_keys()
+    ) as process:
+        assert process.stdout is not None
+        said = json.loads(process.stdout.readline())
+        assert said["event"] == "listening" and set(said["emulated"]) == {"openai", "azure", "gemini"}
+        with urllib.request.urlopen(f"http://{said['address']}/healthz", timeout=10) as answer:
+            assert answer.status == 200
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
+
+
+def test_serve_for_people_names_the_emulators_and_the_command_to_dial(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "bridge", "serve", "--listen", "127.0.0.1:0"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=tmp_path, env=without_keys()
+    ) as process:
+        assert process.stdout is not None
+        lines = []
+        while not (lines and "dial ws://" in lines[-1]):
+            lines.append(process.stdout.readline())
+            assert lines[-1], "".join(lines)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
+    assert "EMULATORS" in "".join(lines) and "/twilio" in lines[-1]
+
+
+def without_keys() -> dict[str, str]:
+    """The environment as on a machine without any account."""
+    names = ("OPENAI_API_KEY", "AZURE_VOICELIVE_ENDPOINT", "AZURE_VOICELIVE_API_KEY", "GEMINI_API_KEY")
+    return {name: value for name, value in os.environ.items() if name not in names}
 
 
 def test_a_port_in_use(run: Run) -> None:
