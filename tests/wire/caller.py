@@ -1,4 +1,4 @@
-"""A test caller's voice: numbered questions laid on a noisy line, as frames made once a process, and the ears for it."""
+"""A test caller: numbered questions laid on a noisy line, as frames made once a process, and the ears for it."""
 
 from __future__ import annotations
 

@@ -5,10 +5,15 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Literal
 
+import numpy as np
 import orjson
+from numpy.typing import NDArray
 
+from audio.frame import decode
+from audio.resample import convert
 from tests.wire.stage import Socket
 
 What = Literal["speech", "text", "call", "output", "ask", "cancel", "delete", "truncate", "open"]
@@ -106,3 +111,28 @@ def _gemini(messages: Iterator[tuple[int, dict[str, Any]]]) -> Iterator[Received
             yield Received("output", ms, text=orjson.dumps(response["response"]).decode())
     if activity:
         yield Received("open", at, "user", data=bytes(activity))
+
+
+def other_sound(kind: str, data: bytes, want: bytes) -> str:
+    """What is wrong with the caller speech a provider got, `want` in u-law; empty when nothing is.
+
+    Byte for byte where G.711 is passed through; on Gemini sample for sample, as far as conversion to 16 kHz lets it."""
+    if kind != "gemini":
+        return "" if data == want else f"{len(data)} bytes of speech instead of {len(want)}, or others"
+    have = np.frombuffer(data, "<i2").astype(np.float64)
+    expected = _at_16k(want)
+    if abs(len(have) - len(expected)) > 160:
+        return f"{len(have)} samples of speech instead of {len(expected)}"
+    size = min(len(have), len(expected)) - 400
+    middle = expected[200 : 200 + size]
+    probe = slice(size // 2, size // 2 + 2000)
+    lags = range(-160, 161)
+    lag = max(lags, key=lambda shift: float(np.dot(have[200 + shift :][probe], middle[probe])))
+    mine = have[200 + lag : 200 + lag + size]
+    likeness = np.dot(mine, middle[: len(mine)]) / (np.linalg.norm(mine) * np.linalg.norm(middle[: len(mine)]) + 1)
+    return "" if likeness > 0.99 else f"the speech is another ({likeness:.3f})"
+
+
+@lru_cache(maxsize=64)
+def _at_16k(data: bytes) -> NDArray[np.float64]:
+    return convert(decode(data, "pcmu"), 8000, 16000).astype(np.float64)

@@ -6,18 +6,15 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
-import numpy as np
-
-from audio.frame import decode
-from audio.resample import convert
 from bridge.core import events as ev
 from bridge.core.plan import Tool
 from providers.base import ToolSpec
-from tests.chaos.matrix.faults import FAULTS, KINDS, Fault, action
+from tests.chaos.matrix.faults import KINDS, Fault, action
 from tests.chaos.matrix.phases import NUMBER, PHASES, QUESTION_MS, Phase, rotation
+from tests.chaos.matrix.table import FAULTS
 from tests.wire.caller import question
 from tests.wire.ear import Heard, ear
-from tests.wire.received import Received, received
+from tests.wire.received import other_sound, received
 from tests.wire.stage import Socket, WireStage
 
 LOOKUP = Tool(ToolSpec("lookup", "Looks something up.", {"type": "object", "properties": {}}))
@@ -122,11 +119,18 @@ def baseline(kind: str, other: str, phase: str) -> Baseline:
 
 
 def allowed_ms(cell: Cell) -> int:
-    """How much silence the fault may add: detection, the next provider's first audio, a margin; connecting when cold."""
+    """How much silence a fault may add: detection, the next provider's first audio, a margin, connecting when cold."""
     fault, phase = FAULTS[cell.fault], PHASES[cell.phase]
     if cell.outcome in ("unnoticed", "shortened", "refused") and not fault.name.startswith("stalled"):
         return 0
-    detection = {"now": 0, "dial": 1500, "configured": 1000, "silence": phase.asks_ms, "slow": 600, "empty": 2 * FIRST_AUDIO_MS}[fault.detects]
+    detection = {
+        "now": 0,
+        "dial": 1500,
+        "configured": 1000,
+        "silence": phase.asks_ms,
+        "slow": 600,
+        "empty": 2 * FIRST_AUDIO_MS,
+    }[fault.detects]
     if fault.detects == "silence" and phase.name == "barge-in in progress":
         detection = 2800
     cold = CONNECT_MS if cell.standby == "cold" or phase.name in ("dialling", "greeting") else 0
@@ -148,6 +152,9 @@ def judge(cell: Cell) -> Judged:
     stage, base, keys_ms = run(cell)
     out = Judged()
     words = ear().words(bytes(stage.heard))
+    rules = stage.emulators["a"].script.rules
+    if any(stage.emulators["a"].shared.fired[index] == 0 for index in range(len(rules))):
+        out.problems.append("the fault did not strike")
     out.heard = " ".join(heard.word + ("" if heard.whole else f"~{heard.share:.2f}") for heard in words)
     before = [heard for heard in words if heard.begin < keys_ms]
     _answers(cell, out, base, before)
@@ -254,7 +261,7 @@ def _speech(cell: Cell, out: Judged, stage: WireStage) -> None:
             out.problems.append(f"P1: {socket.provider}{socket.number} got {len(turns)} turns")
         for turn in turns:
             whole += 1
-            trouble = _same_sound(stage, socket, turn, want)
+            trouble = other_sound(_kind(stage, socket), turn.data, want)
             if trouble:
                 out.problems.append(f"P1: {socket.provider}{socket.number}: {trouble}")
         for part in told:
@@ -266,29 +273,6 @@ def _speech(cell: Cell, out: Judged, stage: WireStage) -> None:
 
 def _kind(stage: WireStage, socket: Socket) -> str:
     return stage.targets[socket.provider].kind
-
-
-def _same_sound(stage: WireStage, socket: Socket, turn: Received, want: bytes) -> str:
-    """Byte for byte where G.711 is passed through; sample for sample, as far as conversion lets it, elsewhere."""
-    if _kind(stage, socket) != "gemini":
-        return "" if turn.data == want else f"{len(turn.data)} bytes of speech instead of {len(want)}, or others"
-    have = np.frombuffer(turn.data, "<i2").astype(np.float64)
-    expected = _at_16k(want)
-    if abs(len(have) - len(expected)) > 160:
-        return f"{len(have)} samples of speech instead of {len(expected)}"
-    size = min(len(have), len(expected)) - 400
-    lags = range(-160, 161, 1)
-    middle = expected[200 : 200 + size]
-    probe = slice(size // 2, size // 2 + 2000)
-    lag = max(lags, key=lambda shift: float(np.dot(have[200 + shift :][probe], middle[probe])))
-    mine = have[200 + lag : 200 + lag + size]
-    likeness = np.dot(mine, middle[: len(mine)]) / (np.linalg.norm(mine) * np.linalg.norm(middle[: len(mine)]) + 1)
-    return "" if likeness > 0.99 else f"speech is another ({likeness:.3f})"
-
-
-@lru_cache(maxsize=64)
-def _at_16k(data: bytes) -> np.ndarray:
-    return convert(decode(data, "pcmu"), 8000, 16000).astype(np.float64)
 
 
 # ------------------------------------------------------------------------------------------------ P4: heard truth

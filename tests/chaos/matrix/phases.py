@@ -49,14 +49,40 @@ PHASES = {
         Phase("caller speaking", {"phase": "speaking", "turn": 1, "after_ms": 600}, owes=False),
         Phase("turn just ended", {"phase": "asked", "reply": 2}),
         Phase("first audio", {"phase": "reply", "reply": 2, "after_deltas": 1}, asks_ms=600, spoken=True),
-        Phase("mid-reply, much buffered", {"phase": "reply", "reply": 2, "after_deltas": 9}, pace=8.0, asks_ms=600, spoken=True),
-        Phase("mid-reply, little buffered", {"phase": "reply", "reply": 2, "after_deltas": 7}, pace=1.1, asks_ms=600, spoken=True),
+        Phase(
+            "mid-reply, much buffered",
+            {"phase": "reply", "reply": 2, "after_deltas": 9},
+            pace=8.0,
+            asks_ms=600,
+            spoken=True,
+        ),
+        Phase(
+            "mid-reply, little buffered",
+            {"phase": "reply", "reply": 2, "after_deltas": 7},
+            pace=1.1,
+            asks_ms=600,
+            spoken=True,
+        ),
         Phase("tool running", {"phase": "tool", "reply": 2, "after_ms": 300}, tool=True, asks_ms=4500, owes=False),
         Phase("tool result just sent", {"phase": "asked", "reply": 3}, tool=True, asks_ms=4500),
-        Phase("barge-in in progress", {"phase": "reply", "reply": 1, "after_ms": 1620}, WELCOME, 1500, pace=1.2, spoken=True),
-        Phase("planned rotation in progress", {"phase": "reply", "reply": 2, "after_deltas": 6}, pace=1.5, asks_ms=600, spoken=True, rotates=True),
+        Phase(
+            "barge-in in progress",
+            {"phase": "reply", "reply": 1, "after_ms": 1620},
+            WELCOME,
+            1500,
+            pace=1.2,
+            spoken=True,
+        ),
+        Phase(
+            "planned rotation in progress",
+            {"phase": "reply", "reply": 2, "after_deltas": 6},
+            pace=1.5,
+            asks_ms=600,
+            spoken=True,
+            rotates=True,
+        ),
     )
-}  # fmt: skip
+}
 
 
 def rotation(kind: str, phase: Phase) -> list[dict[str, Any]]:
