@@ -19,7 +19,7 @@ from bridge.fakes.wire import Close, Request
 
 INTERNAL = "Internal error encountered."
 TOKENS_PER_S = 25
-HEARD_MS = 400  # a reply interrupted sooner than this after its first audio has told the caller nothing
+HEARD_MS = 150  # a reply interrupted sooner than this after its first audio has told the caller nothing
 
 
 class GeminiReplies(Session):

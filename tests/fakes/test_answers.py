@@ -138,7 +138,10 @@ def test_a_silent_caller() -> None:
 
 def test_keys_and_other_texts() -> None:
     assert said(user("The caller pressed the keys 1 2"), seconds=0) == "You pressed one two"
+    assert said(user("(The caller pressed the keys 3 #.)"), seconds=0) == "You pressed three"
     assert said(user("What a day"), seconds=0) == "I read your message."
+    silent = "(The caller has been silent. Ask in a few words whether they are still there.)"
+    assert said(agent("Hello."), user(silent)) == "Are you still there?"
 
 
 def test_results_of_tools_are_told() -> None:
