@@ -49,6 +49,9 @@ def warnings(config: Config, today: date) -> Iterator[Finding]:
         if len(route.providers) == 1 and route.standby != "cold":
             path: Path = ("routes", name, "standby")
             yield path, f"{route.standby} needs a second provider; with one there is nothing to switch to", ""
+        if route.last_rung.then == "take_message" and config.record.mode != "full":
+            here = ("routes", name, "last_rung", "then")
+            yield here, "a message can only be kept with record.mode: full", "it is the caller's side of the record"
         if route.hedge is not None and route.hedge >= route.deadlines.first_audio:
             yield ("routes", name, "hedge"), "is not earlier than deadlines.first_audio, so it never acts", ""
     edge = config.edges.media_ws

@@ -10,7 +10,7 @@ import soundfile
 from audio.files import check_audio, read_audio
 from audio.frame import Format, encode
 
-NAMES = ("sorry", "rephrase", "hold", "goodbye")
+NAMES = ("sorry", "rephrase", "hold", "goodbye", "message")
 FOLDER = Path(__file__).parent / "assets" / "phrases"
 MAX_SECONDS = 30.0
 

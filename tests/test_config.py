@@ -98,7 +98,7 @@ def test_a_good_one() -> None:
         (", transfer_to: \"+15550100\"", "", "11: routes.default.last_rung.transfer_to: is required when then is transfer (a number like +15550100 or a sip: address)"),
         ("\"+15550100\"", "+15550100", "11: routes.default.last_rung.transfer_to: must be text; put it in quotes"),
         ("\"+15550100\"", "reception desk", "11: routes.default.last_rung.transfer_to: is not a number or a sip: address"),
-        ("say: sorry", "say: sory", '11: routes.default.last_rung.say: unknown phrase "sory" (a WAV or FLAC file, or one of: sorry, rephrase, hold, goodbye)'),
+        ("say: sorry", "say: sory", '11: routes.default.last_rung.say: unknown phrase "sory" (a WAV or FLAC file, or one of: sorry, rephrase, hold, goodbye, message)'),
         ("Speak with {{customer_name}}.", "Speak with {{customer}}.", '14: agents.reception.instructions: uses {{customer}}, which variables does not declare (did you mean "customer_name"?)'),
         ("voices: {openai: marin}", "voices: {opnai: marin}", '16: agents.reception.voices.opnai: unknown provider "opnai" (did you mean "openai"?)'),
         ("voices: {openai: marin}", "route: defualt", '16: agents.reception.route: unknown route "defualt" (did you mean "default"?)'),
@@ -270,6 +270,9 @@ def test_warnings_do_not_stop_anything() -> None:
     assert "providers.azure: no route names it, so it is never dialled" in found
     assert "segue.yaml:8: routes.default.standby: warm needs a second provider" in found
     assert "public_url: is not set" in found
+    message = GOOD.replace('then: transfer, transfer_to: "+15550100"', "then: take_message").replace("mode: full", "mode: events")
+    (line,) = parse(message).warnings
+    assert "routes.default.last_rung.then: a message can only be kept with record.mode: full" in line
 
 
 def test_unreadable_files(tmp_path: Path) -> None:
