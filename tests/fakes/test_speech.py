@@ -79,7 +79,7 @@ def test_words_of_spells_out_digits() -> None:
 
 def test_phrases_have_sound_and_word_times() -> None:
     about = orjson.loads((ASSETS / "phrases" / "phrases.json").read_bytes())
-    assert set(about) == {"sorry", "rephrase", "hold", "goodbye"}
+    assert set(about) == {"sorry", "rephrase", "hold", "goodbye", "message"}
     for name, entry in about.items():
         pcm = read_audio(ASSETS / "phrases" / f"{name}.flac", 24000)
         assert [word for word, _, _ in entry["words"]] == entry["text"].split()
