@@ -1,0 +1,5 @@
+"""`python -m bench`: the media-stream edge under load."""
+
+from bench.edge import main
+
+main()
