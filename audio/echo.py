@@ -25,8 +25,8 @@ QUANTILE = 0.2
 LOUD_DB = 15.0  # a far block this far below the agent's speech level or louder teaches
 TEACHES_DB = -48.0
 LESSONS = 30  # the first ones are ...
-LEARN_FIRST, LEARN_LATER = 2, 4  # ... every so many blocks ...
-FAST, SLOW = 2.0, 1.0  # ... and move a bound by this many dB
+LEARN_FIRST, LEARN_LATER = 2, 6  # ... every so many blocks ...
+FAST, SLOW = 2.0, 1.2  # ... and move a bound by this many dB
 
 
 class EchoGate:

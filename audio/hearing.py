@@ -24,7 +24,8 @@ ECHO_HOLD_DB = 4.0  # ... once a turn is open
 ECHO_QUIET_DB = 6.0  # an echo less than this above the floor does not disturb the ceiling
 TONE_SHARE = 0.985
 TONE_BLOCKS = 3
-TONE_EVERY = 5  # blocks: how often an open turn is checked for tones
+TONE_EVERY = 8  # blocks: how often an open turn is checked for tones
+TONE_CHANGE_DB = 3.0  # a tone's level moves less than this from block to block
 HOLD_BLOCKS = 250  # digital silence for this long was a hold: what the VAD learned before it is stale
 _PER_SAMPLE = 1.0 / (BLOCK * FULL_SCALE)
 _NOTHING = SMALLEST / _PER_SAMPLE
@@ -75,9 +76,9 @@ class Hearing:
         self._wave = wave
         wave[:] = pcm
         power = float(wave.dot(wave))
-        steady = self.level
+        change = self.level
         self.level = level = 10.0 * log10(power * _PER_SAMPLE) if power > _NOTHING else SILENT
-        steady -= level
+        change -= level
         voiced = self._vad.speech(pcm.tobytes())
         background, echo = self.background, self.echo
         live = echo.live
@@ -89,11 +90,11 @@ class Hearing:
         if level < QUIETEST_DB or level < background.floor + GATE_DB:
             return self._quiet(level) if self._restive or level <= SILENT else False
         self._restive = True
-        if -STEADY_DB < steady < STEADY_DB and self.keypad.push(wave, power, self._before):
+        if -STEADY_DB < change < STEADY_DB and self.keypad.push(wave, power, self._before):
             return False
         if not voiced or (live and level < echo.expected() + (ECHO_HOLD_DB if turn else ECHO_DB)):
             return False
-        return not self._tone(turn)
+        return not self._tone(turn, change)
 
     def pitch(self) -> float:
         """How clear a pitch the last two blocks have (0 to 1)."""
@@ -117,10 +118,15 @@ class Hearing:
                 self.restart()
         return False
 
-    def _tone(self, turn: bool) -> bool:
-        if turn and not self._tones:
-            self._checked += 1
-            if self._checked % TONE_EVERY:
+    def _tone(self, turn: bool, change: float) -> bool:
+        """Whether this block is one of a row of tones; `change`: of the level since the block before. Looks closely
+        only where a tone could be, and inside a turn only now and then: it is the dearest of the gates."""
+        if not self._tones:
+            if not -TONE_CHANGE_DB < change < TONE_CHANGE_DB:
                 return False
+            if turn:
+                self._checked += 1
+                if self._checked % TONE_EVERY:
+                    return False
         self._tones = self._tones + 1 if tone_share(self._wave) > TONE_SHARE else 0
         return self._tones >= TONE_BLOCKS
