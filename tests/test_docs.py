@@ -94,6 +94,16 @@ def test_links_lead_somewhere(page: Path) -> None:
             assert (page.parent / target).exists(), f"{page.name}: {target}"
 
 
+def test_the_design_page_counts_the_alphabets_right() -> None:
+    from bridge.core import effects, events
+    from providers import base
+
+    text = " ".join((ROOT / "docs" / "design.md").read_text(encoding="utf-8").split())
+    counts = [len(get_args(kind)) for kind in (events.Event, effects.Effect, base.Event, base.Command)]
+    said = re.search(r"(\d+) events, (\d+) effects; between core and provider (\d+) events, (\d+) commands", text)
+    assert said and [int(number) for number in said.groups()] == counts
+
+
 def test_the_readme_opens_with_what_it_is_a_picture_and_two_commands() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     opening = text[: text.index("## ")]
