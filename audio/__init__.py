@@ -1,1 +1,1 @@
-"""Sound as values: frames, codecs, resampling, voice activity, turns, tape, playout. No asyncio, no clock, no logging."""
+"""Sound as values: frames, codecs, resampling, voice activity, turns, tape, playout. No asyncio, clock or logging."""

@@ -3,8 +3,8 @@
     python scripts/make_speech.py [--only replies|phrases|callers]
 
 Needs the extra `[voice]` (hibari-tts, Apache-2.0; no download: the voice is in its wheel). What is said stands in
-fixtures/speech/texts.yaml. Word times come from the synthesiser's own phoneme durations, so they are exact to one of its
-frames (25 ms).
+fixtures/speech/texts.yaml. Word times come from the synthesiser's own phoneme durations, so they are exact to one of
+its frames (25 ms).
 """
 
 from __future__ import annotations
@@ -234,7 +234,9 @@ def make_callers(voice: Voice, texts: dict[str, Any]) -> None:
         soundfile.write(CALLERS_OUT / f"{name}.flac", spoken[name], 8000)
         entry = {"text": text, "seconds": len(spoken[name]) / 8000}
         scale = VOICE_SHIFT / 3.0
-        entry["words"] = [[word, ms(int(one * scale), 8000), ms(int(two * scale), 8000)] for word, one, two in clip.words]
+        entry["words"] = [
+            [word, ms(int(begin * scale), 8000), ms(int(end * scale), 8000)] for word, begin, end in clip.words
+        ]
         write_json(CALLERS_OUT / f"{name}.json", entry)
     parts: list[NDArray[np.int16]] = []
     turns = []

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from providers.registry import codec_for
-from providers.translate import Translator
-
 from audio.turns import TurnDetector
 from bridge.core.call import Call
 from bridge.core.effects import Close, Effect, Open, Send
 from bridge.core.events import Event, FromLink, LinkDown
 from bridge.core.plan import CallSpec
 from providers.base import Dial, Failure, Target
+from providers.registry import codec_for
+from providers.translate import Translator
 
 
 @dataclass(frozen=True, slots=True)
