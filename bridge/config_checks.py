@@ -119,8 +119,9 @@ def _entry(path: Path, provider: Provider) -> Iterator[Finding]:
     if provider.kind.startswith("azure") and provider.url is None and provider.endpoint is None:
         yield (*path, "endpoint"), f"is required for {provider.kind}", "the resource's https:// address, or set url"
     key = provider.api_key.get_secret_value().strip() if provider.api_key else ""
-    if not key and not provider.headers:
-        yield (*path, "api_key"), "is empty or missing", "give api_key, or headers that carry the credential"
+    if not key and not provider.headers and (provider.url is None or provider.api_key is not None):
+        hint = "give api_key, or headers that carry the credential; behind a url of your own both may be left out"
+        yield (*path, "api_key"), "is empty or missing", hint
     elif not key.isprintable() or not key.isascii():
         yield (*path, "api_key"), "holds characters that no key has", "a line break or a typographic quote, perhaps"
     for name, value in provider.headers.items():

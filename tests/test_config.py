@@ -117,7 +117,7 @@ def test_a_good_one() -> None:
         ("max_calls: 100", "max_calls: 0", "28: limits.max_calls: must be at least 1"),
         ("max_calls: 100", "max_calls: 100, max_calls: 5", "28: limits.max_calls: is there twice (first on line 28) (keep one of them)"),
         ("kind: gemini", "kind: gemnii", '5: providers.gemini.kind: unknown kind "gemnii" (did you mean "gemini"?)'),
-        ("api_key: k3-gemini-key", "api_key: \"\"", "5: providers.gemini.api_key: is empty or missing (give api_key, or headers that carry the credential)"),
+        ("api_key: k3-gemini-key", "api_key: \"\"", "5: providers.gemini.api_key: is empty or missing (give api_key, or headers that carry the credential; behind a url of your own both may be left out)"),
         ("api_key: k3-gemini-key", "api_key: “k3”", "5: providers.gemini.api_key: holds characters that no key has (a line break or a typographic quote, perhaps)"),
         ("endpoint: \"https://one.example.com\", ", "", "4: providers.azure.endpoint: is required for azure_voice_live (the resource's https:// address, or set url)"),
         ("api_key: k3-gemini-key", "api_key: k, url: ws://gateway.example.com/x", "5: providers.gemini.url: is unencrypted (ws://) and not on this machine (use wss://)"),
@@ -243,6 +243,11 @@ def test_a_listener_for_everybody_needs_a_token() -> None:
     for host in ("[::1]", "localhost", "127.8.8.8"):
         text = GOOD.replace("127.0.0.1:8080", f"{host}:8080").replace(', auth_token: "${TWILIO_AUTH_TOKEN}"', "")
         assert parse(text).edges.media_ws is not None
+
+
+def test_a_gateway_that_holds_the_credentials_itself_needs_none_of_ours() -> None:
+    config = parse(GOOD.replace("api_key: k3-gemini-key", 'url: "wss://gateway.example.com/gemini"'))
+    assert config.providers["gemini"].target("gemini").api_key == ""
 
 
 def test_two_tokens_while_one_replaces_the_other() -> None:
