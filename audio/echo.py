@@ -85,8 +85,14 @@ class EchoGate:
         step = FAST if self._lessons < LESSONS else SLOW
         down, up = (1 - QUANTILE) * step, QUANTILE * step
         self._bounds = [
-            bound if far <= least else bound - down if near - far < bound else min(bound + up, LOUDEST_DB)
-            for far, bound in zip(self._pairs, self._bounds, strict=True)
+            bound
+            if far <= least
+            else bound - down
+            if near < far + bound
+            else bound + up
+            if bound < LOUDEST_DB
+            else bound
+            for far, bound in zip(self._pairs, self._bounds)  # noqa: B905 - as long as each other, and this is the hot path
         ]
 
     @property

@@ -50,23 +50,25 @@ class Pace:
         self._spoken = 0
 
     def note(self, block: int, level: float) -> None:
+        """`block` is speech of `level` dB."""
         gap = block - self._last - 1
-        if gap >= JOINED:
-            if self._spoken and gap > self._gap:
-                self._gap = gap
-            self._starts.append(block)
-            self._peak = SILENT
         self._last = block
-        self._longest = max(self._longest, block - self._starts[-1] + 1)
-        if level > self._peak:
-            self._peak = level
         self._loud += level
         self._spoken += 1
+        if gap < JOINED:
+            if level > self._peak:
+                self._peak = level
+            return
+        if self._starts:
+            self._longest = max(self._longest, block - gap - self._starts[-1])
+            self._gap = max(self._gap, gap)
+        self._starts.append(block)
+        self._peak = level
 
     @property
     def listed(self) -> bool:
         """Nothing but single words so far: digits, letters, items of a list."""
-        return self._longest * BLOCK_S < WORD_S
+        return max(self._longest, self._last + 1 - self._starts[-1]) * BLOCK_S < WORD_S
 
     def finished(self) -> float:
         """Log-odds that the silence after the last stretch is the end of the turn rather than a pause."""
