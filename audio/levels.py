@@ -85,8 +85,8 @@ class Background:
 
     @property
     def restless(self) -> bool:
-        """The background gets much louder than its floor by itself."""
-        return self.ceiling > self.floor + self.RESTLESS_DB
+        """The background is known and gets much louder than its floor by itself."""
+        return self.ceiling > self.floor + self.RESTLESS_DB and len(self._loud) >= self.KNOWN
 
     def opened(self) -> None:
         """A turn opened: what was loudest just before was its onset, not the background."""
