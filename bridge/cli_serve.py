@@ -14,7 +14,6 @@ from pathlib import Path
 
 from bridge import app
 from bridge.app_log import configure
-from bridge.cli_emulators import emulators
 from bridge.cli_errors import UserError
 from bridge.config import Config, load
 from bridge.config_default import credentialed, embedded
@@ -42,6 +41,8 @@ async def _serve(file: Path | None, listen: str | None, level: str, as_json: boo
         elif credentialed():
             config = embedded(listen=listen)
         else:
+            from bridge.cli_emulators import emulators  # brings servers, speech and certificates
+
             urls = await stack.enter_async_context(emulators())
             config = embedded(emulators=urls, listen=listen)
 
