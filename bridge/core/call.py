@@ -201,6 +201,7 @@ class Call:
             found = self._desk.conversation.replies.get(key)
             if found is not None and (found[1].complete or found[1].ended):
                 self._asks.finalise(*found)
+                self._floor.agent_said(self._asks.heard(found[1]))
         if ended and self._desk.plan.standby == "seeded":
             self._failover.reserve.seed()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from audio.frame import Frame
@@ -18,6 +19,11 @@ from providers.base import Audio, BeginTurn, EndTurn, Seed, Text
 KEEP_MS = 3000  # of the tape between turns: a turn is noticed after it began
 TEXT_WAIT_MS = 30_000
 TRIM_EVERY = 64  # frames
+ASKS_FOR_NUMBER = re.compile(
+    r"\b(number|digits?|code|pin|spell(ing)?|postcode|nummer|ziffern|buchstabier\w*|numéro|chiffres|épel\w*|número|dígitos)\b"
+    r"[^.!?]*\?\s*$",
+    re.IGNORECASE,
+)
 REPROMPT = "The caller has been silent. Ask in a few words whether they are still there."
 
 
@@ -317,6 +323,11 @@ class Floor:
             self._asks.ask(link, exchange)
 
     # ------------------------------------------------------------------------------------------------------- silences
+
+    def agent_said(self, text: str) -> None:
+        """The agent's words were heard to their end. Who is asked for a number reads it in groups, with pauses."""
+        if ASKS_FOR_NUMBER.search(text):
+            self._ears.expect("number")
 
     def listen(self) -> None:
         """Nobody speaks and nobody is owed anything: start the clock of the silence policy."""

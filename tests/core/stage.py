@@ -57,6 +57,7 @@ class ScriptedEars:
         self.script: list[tuple[int, str, int]] = []
         self.consumed = 0
         self.heard_far = 0
+        self.expected: list[str] = []
 
     def at(self, ms: int, kind: str, about_ms: int | None = None) -> None:
         self.script.append((ms * 8, kind, (ms if about_ms is None else about_ms) * 8))
@@ -72,6 +73,9 @@ class ScriptedEars:
 
     def played(self, frame: Frame) -> None:
         self.heard_far += frame.samples
+
+    def expect(self, what: str) -> None:
+        self.expected.append(what)
 
 
 @dataclass

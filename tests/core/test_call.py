@@ -206,3 +206,19 @@ def test_gemini_like_turns_are_asked_by_their_end() -> None:
     kinds = [type(c).__name__ for c in stage.link("a").log if not isinstance(c, pb.Audio)]
     assert kinds == ["Configure", "BeginTurn", "EndTurn", "Ask"]
     assert stage.words() == list(range(10))
+
+
+def test_the_ears_are_told_when_the_agent_asked_for_a_number() -> None:
+    def asks(link: SimLink, ask: int, word: int) -> bool:
+        if word == 9:
+            link.say(pb.ReplyText(ask, f"i{ask}", "What is your order number? "))
+        return False
+
+    stage = Stage({"a": Behaviour(on_word=asks), "b": Behaviour()})
+    question(stage, 1000, 2000)
+    stage.run(9000)
+    assert stage.ears.expected == ["number"]
+    plain = Stage()
+    question(plain, 1000, 2000)
+    plain.run(9000)
+    assert plain.ears.expected == []
