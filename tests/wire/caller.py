@@ -121,3 +121,6 @@ class Ears:
 
     def played(self, frame: Frame) -> None:
         """Nothing is to be learnt from it."""
+
+    def expect(self, what: str) -> None:
+        """The turns' ends are in the script."""
