@@ -18,10 +18,12 @@ from bridge.fakes.gemini_setup import (
     camel,
     check_setup,
     check_tool,
+    entries,
     functions_of,
     mapping,
     not_found,
     only,
+    word,
 )
 from bridge.fakes.hearing import TurnFinder, speech
 from bridge.fakes.script import Do
@@ -105,7 +107,7 @@ class GeminiSession(GeminiReplies):
         config = mapping(setup.get("realtimeInputConfig"))
         detection = mapping(config.get("automaticActivityDetection"))
         self.manual = bool(detection.get("disabled"))
-        self.silence_ms = int(detection.get("silenceDurationMs") or 500)
+        self.silence_ms = _whole(detection.get("silenceDurationMs"), 500)
         self.interrupts = config.get("activityHandling") != "NO_INTERRUPTION"
         self.seeding = bool(mapping(setup.get("historyConfig")).get("initialHistoryInClientContent"))
         life = min(self.script.session_s, LIFETIME_S)
@@ -219,8 +221,8 @@ class GeminiSession(GeminiReplies):
         twice, self.duplicate_text = self.duplicate_text, False
 
         def write(at: int) -> None:
-            for word in text.split() * (2 if twice else 1):
-                self.send({"serverContent": {"inputTranscription": {"text": f" {word}"}}})
+            for piece in text.split() * (2 if twice else 1):
+                self.send({"serverContent": {"inputTranscription": {"text": f" {piece}"}}})
 
         self.after(now, plan.delay_ms, write)
 
@@ -241,7 +243,7 @@ class GeminiSession(GeminiReplies):
         first, self.seeding = self.seeding, False
         if not first and not self.rules.content_anytime:
             raise Refused
-        turns = body.get("turns") or []
+        turns = entries(body.get("turns"))
         roles = [self._turn(turn) for turn in turns]
         complete = bool(body.get("turnComplete"))
         if roles and not complete and self.rules.seed_ends_with_user and roles[-1] == "model":
@@ -269,11 +271,11 @@ class GeminiSession(GeminiReplies):
         only(body, {"functionResponses"})
         answered = 0
         silent = True
-        for response in body.get("functionResponses") or []:
+        for response in entries(body.get("functionResponses")):
             only(response, {"id", "name", "response", "scheduling", "willContinue", "parts"})
             if not isinstance(response.get("response"), dict) or ("id" not in response and not self.vertex):
                 raise Refused
-            call = self.calls.pop(response.get("id"), None)
+            call = self.calls.pop(word(response.get("id")), None)
             if call is None:
                 continue  # cancelled, or never made: the service says nothing
             answered += 1
@@ -291,7 +293,7 @@ class GeminiSession(GeminiReplies):
         if "systemInstruction" in body:
             self.instructions = _text(body["systemInstruction"])
         if "tools" in body:
-            tools = mapping(body["tools"]).get("tools") or []
+            tools = entries(mapping(body["tools"]).get("tools"))
             for tool in tools:
                 check_tool(tool, self.rules)
             self.functions = functions_of(tools)
@@ -334,5 +336,14 @@ def _text(content: Any) -> str:
     """The text parts of a content object (or a bare text)."""
     if isinstance(content, str):
         return content
-    parts = mapping(content).get("parts") or []
-    return " ".join(part["text"] for part in parts if isinstance(part, dict) and isinstance(part.get("text"), str))
+    parts = entries(mapping(content).get("parts"))
+    return " ".join(part["text"] for part in parts if isinstance(part.get("text"), str))
+
+
+def _whole(value: Any, default: int) -> int:
+    """A whole number that is not negative. Raises Refused."""
+    if value is None:
+        return default
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise Refused
+    return value

@@ -186,6 +186,22 @@ def mapping(value: Any) -> dict[str, Any]:
     return value
 
 
+def entries(value: Any) -> list[dict[str, Any]]:
+    """A list of objects; nothing is an empty one. Raises Refused."""
+    if value is None:
+        return []
+    if not isinstance(value, list) or not all(isinstance(entry, dict) for entry in value):
+        raise Refused
+    return value
+
+
+def word(value: Any) -> str | None:
+    """A text, or nothing. Raises Refused."""
+    if value is not None and not isinstance(value, str):
+        raise Refused
+    return value
+
+
 def check_setup(setup: Any, vertex: bool) -> Rules:
     """Raises Refused for what this model would not take."""
     only(setup, _SETUP_FIELDS if vertex else _SETUP_FIELDS - _VERTEX_ONLY)
@@ -207,7 +223,7 @@ def check_setup(setup: Any, vertex: bool) -> Rules:
     resumption = only(mapping(setup.get("sessionResumption")), {"handle", "transparent"})
     if "transparent" in resumption and not vertex:
         raise Refused
-    for tool in setup.get("tools") or ():
+    for tool in entries(setup.get("tools")):
         check_tool(tool, rules)
     return rules
 
@@ -228,18 +244,18 @@ def _check_generation(config: Mapping[str, Any], rules: Rules, vertex: bool) -> 
     if "enableAffectiveDialog" in config and not rules.affective:
         raise Refused
     speech = mapping(config.get("speechConfig"))
-    voice = mapping(mapping(speech.get("voiceConfig")).get("prebuiltVoiceConfig")).get("voiceName")
+    voice = word(mapping(mapping(speech.get("voiceConfig")).get("prebuiltVoiceConfig")).get("voiceName"))
     if "multiSpeakerVoiceConfig" in speech or (voice is not None and voice not in VOICES):
         raise Refused
 
 
 def check_tool(tool: Any, rules: Rules) -> None:
     """One entry of `tools`. Raises Refused."""
-    for function in mapping(tool).get("functionDeclarations") or ():
+    for function in entries(mapping(tool).get("functionDeclarations")):
         only(function, _FUNCTION_FIELDS)
         if not isinstance(function.get("name"), str) or not function["name"]:
             raise Refused
-        if function.get("behavior", rules.behaviors[0]) not in rules.behaviors:
+        if word(function.get("behavior", rules.behaviors[0])) not in rules.behaviors:
             raise Refused
         if "parameters" in function:
             _check_schema(function["parameters"])
@@ -249,7 +265,7 @@ def _check_schema(schema: Any) -> None:
     """Types are upper-case words here, and JSON Schema's newer keywords are unknown."""
     if not isinstance(schema, dict) or "$ref" in schema or "additionalProperties" in schema:
         raise Refused
-    if "type" in schema and schema["type"] not in TYPES:
+    if "type" in schema and word(schema["type"]) not in TYPES:
         raise Refused
     for entry in mapping(schema.get("properties")).values():
         _check_schema(entry)
@@ -264,7 +280,7 @@ def not_found(model: str) -> str:
 def functions_of(tools: Any) -> dict[str, str | None]:
     """Declared functions and their behaviour, as far as declared."""
     declared: dict[str, str | None] = {}
-    for tool in tools or ():
-        for function in tool.get("functionDeclarations") or ():
+    for tool in entries(tools):
+        for function in entries(tool.get("functionDeclarations")):
             declared[function["name"]] = function.get("behavior")
     return declared

@@ -174,9 +174,9 @@ def _follow(score: Floats) -> NDArray[np.int_]:
 
 def read_numbers(pcm: Pcm, rate: int) -> list[Reading]:
     """Every number in `pcm` (int16 at 8, 16, 24 or 48 kHz), in order, and what of its stretch is missing or doubled."""
-    x = _at_8k(pcm, rate)
-    if len(x) < 2 * SLOT:
+    if len(pcm) < 2 * SLOT * rate // RATE:
         return []
+    x = _at_8k(pcm, rate)
     standing = _standing(x)
     size = STRETCH
     codes = _codes(standing, size)
