@@ -113,6 +113,7 @@ def _gemini(messages: Iterator[tuple[int, dict[str, Any]]]) -> Iterator[Received
         yield Received("open", at, "user", data=bytes(activity))
 
 
+@lru_cache(maxsize=512)
 def other_sound(kind: str, data: bytes, want: bytes) -> str:
     """What is wrong with the caller speech a provider got, `want` in u-law; empty when nothing is.
 

@@ -14,8 +14,10 @@ from tests.chaos.matrix.phases import NUMBER, PHASES, QUESTION_MS, Phase, rotati
 from tests.chaos.matrix.table import FAULTS
 from tests.wire.caller import question
 from tests.wire.ear import Heard, ear
-from tests.wire.received import other_sound, received
+from tests.wire.received import Received, other_sound, received
 from tests.wire.stage import Socket, WireStage
+
+Log = dict[int, list[Received]]  # by link
 
 LOOKUP = Tool(ToolSpec("lookup", "Looks something up.", {"type": "object", "properties": {}}))
 FIRST_AUDIO_MS = 300
@@ -161,10 +163,11 @@ def judge(cell: Cell) -> Judged:
     _keys(cell, out, base, [heard.word for heard in words if heard.begin >= keys_ms])
     if cell.outcome in ("answered", "unnoticed"):
         _gap(cell, out, base, before)
-    _speech(cell, out, stage)
-    _truth(cell, out, stage, words)
+    told = {number: received(socket) for number, socket in stage.sockets.items()}
+    _speech(cell, out, stage, told)
+    _truth(out, stage, words, told)
     _tools(cell, out, stage)
-    _life(cell, out, stage)
+    _life(cell, out, stage, told)
     return out
 
 
@@ -247,7 +250,7 @@ def _sounding(words: list[Heard]) -> float:
 # ------------------------------------------------------------------------------------------------ P1: no lost speech
 
 
-def _speech(cell: Cell, out: Judged, stage: WireStage) -> None:
+def _speech(cell: Cell, out: Judged, stage: WireStage, log: Log) -> None:
     phase = PHASES[cell.phase]
     if phase.speaks_ms is None:
         return
@@ -255,7 +258,7 @@ def _speech(cell: Cell, out: Judged, stage: WireStage) -> None:
     want = stage.caller(begin, phase.speaks_ms + QUESTION_MS + 500)
     whole = 0
     for socket in stage.sockets.values():
-        told = received(socket)
+        told = log[socket.number]
         turns = [entry for entry in told if entry.what == "speech"]
         if len(turns) > 1:
             out.problems.append(f"P1: {socket.provider}{socket.number} got {len(turns)} turns")
@@ -278,11 +281,11 @@ def _kind(stage: WireStage, socket: Socket) -> str:
 # ------------------------------------------------------------------------------------------------ P4: heard truth
 
 
-def _truth(cell: Cell, out: Judged, stage: WireStage, words: list[Heard]) -> None:
+def _truth(out: Judged, stage: WireStage, words: list[Heard], logs: Log) -> None:
     """What anybody is told the assistant said is what the caller heard of it, to a word; nobody is told it twice."""
     spoken = [heard.word for heard in words]
     for socket in stage.sockets.values():
-        log = received(socket)
+        log = logs[socket.number]
         gone = {entry.item for entry in log if entry.what == "delete"}
         told = [entry for entry in log if entry.what == "text" and entry.role == "assistant"]
         for entry in told:
@@ -316,11 +319,11 @@ def _tools(cell: Cell, out: Judged, stage: WireStage) -> None:
         out.problems.append(f"P5: the tool ran {len(stage.tools)} times")
 
 
-def _life(cell: Cell, out: Judged, stage: WireStage) -> None:
+def _life(cell: Cell, out: Judged, stage: WireStage, log: Log) -> None:
     fault = FAULTS[cell.fault]
     if stage.ended is not None:
         out.problems.append(f"P6: the call ended: {stage.ended}")
-    asked_b = any(entry.what == "ask" for socket in stage.of("b") for entry in received(socket))
+    asked_b = any(entry.what == "ask" for socket in stage.of("b") for entry in log[socket.number])
     harmless = cell.outcome != "answered" and fault.detects == "now"
     if harmless and asked_b and not PHASES[cell.phase].rotates:
         out.problems.append("P2: another provider was asked, although nothing was wrong")
