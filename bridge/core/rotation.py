@@ -35,23 +35,32 @@ class Rotation:
         self._reserve = reserve
         self._active = active
         self._swap = swap
-        self._due = False
+        self._leaving: Link | None = None
+
+    @property
+    def _due(self) -> bool:
+        """The active link is to be left. When it was lost meanwhile its successor is not."""
+        return self._leaving is not None and self._leaving is self._active()
 
     def want(self, why: str, force_after_ms: int | None = None) -> None:
         """Swap at the next quiet moment, at the latest after `force_after_ms` when given."""
-        if self._due:
+        timers = self._desk.timers
+        if not self._due:
+            self._leaving = self._active()
+            timers.clear("rotate")
+            self._desk.note("noticed", what=f"planned rotation: {why}")
+        elif force_after_ms is None:
             return
-        self._due = True
-        self._desk.note("noticed", what=f"planned rotation: {why}")
         if force_after_ms is not None:
-            self._desk.after("rotate", force_after_ms)
+            at = self._desk.now + force_after_ms * MS
+            timers.set("rotate", min(at, timers.at("rotate") or at))
         self._reserve.want(set())
         self.if_quiet()
 
     def if_quiet(self) -> None:
         """Swap when it is due and nothing is being generated: between exchanges, or while the caller speaks."""
         standby = self._reserve.link
-        if not self._due or standby is None or not standby.ready or self._active() is None:
+        if not self._due or standby is None or not standby.ready:
             return
         exchange = self._desk.conversation.open
         if exchange is None or not exchange.turns_ended:
@@ -59,17 +68,18 @@ class Rotation:
 
     def force(self) -> None:
         """The timer "rotate": the old session is about to end, quiet or not."""
-        if self._due and self._active() is not None:
+        if self._due:
             self._now()
 
     def _now(self) -> None:
-        self._due = False
+        self._leaving = None
         self._desk.timers.clear("rotate")
         self._swap()
 
     def standby_lost(self) -> None:
         """A swap that nothing forces is given up with the standby it was meant for."""
-        self._due = self._due and self._desk.timers.at("rotate") is not None
+        if self._desk.timers.at("rotate") is None:
+            self._leaving = None
 
     # ---------------------------------------------------------------------------------------------------- occasions
 

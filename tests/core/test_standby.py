@@ -112,3 +112,27 @@ def test_a_link_in_trouble_makes_the_standby_ready() -> None:
     stage.later(1000, lambda: stage.dispatch(ev.Suspect(1, "outbox older than 500 ms")))
     stage.run(2000)
     assert [link.provider for link in stage.links.values()] == ["a", "b"]
+
+
+def test_a_link_that_was_to_be_left_and_dies_takes_the_plan_with_it() -> None:
+    """A goAway, then death within the reply: the provider that took over is not left as well."""
+    stage = Stage(standby="warm")
+    question(stage, 1000, 2000)
+    stage.later(3000, lambda: stage.link("a").say(pb.Expiring(50_000)))
+    stage.later(3300, lambda: stage.link("a").die(Fault(FaultClass.NETWORK, "reset")))
+    question(stage, 12_000, 13_000)
+    stage.run(20_000)
+    assert [note["provider"] for note in stage.noted("asked")] == ["a", "b", "b"]
+    assert [swap["class"] for swap in stage.noted("swap")] == ["network"]
+    assert stage.words() == ALL_WORDS * 2
+
+
+def test_a_session_about_to_end_is_left_in_time_although_it_was_to_be_left_at_leisure_before() -> None:
+    stage = Stage({"a": Behaviour(words=60), "b": Behaviour(words=60)})
+    question(stage, 1000, 2000)
+    stage.later(3500, lambda: stage.link("a").say(pb.RateLimits(0.01, 30_000)))
+    stage.later(3600, lambda: stage.link("a").say(pb.Expiring(6000)))
+    stage.run(24_000)
+    left = next(at for at, kind, fields in stage.notes if kind == "link_closed" and fields["provider"] == "a")
+    assert left == 4600
+    assert stage.words() == list(range(60))
