@@ -94,7 +94,7 @@ class Hearing:
             return False
         if not voiced or (live and level < echo.expected() + (ECHO_HOLD_DB if turn else ECHO_DB)):
             return False
-        return not self._tone(turn, change)
+        return not (turn and self._tone(change))
 
     def pitch(self) -> float:
         """How clear a pitch the last two blocks have (0 to 1)."""
@@ -118,15 +118,18 @@ class Hearing:
                 self.restart()
         return False
 
-    def _tone(self, turn: bool, change: float) -> bool:
-        """Whether this block is one of a row of tones; `change`: of the level since the block before. Looks closely
-        only where a tone could be, and inside a turn only now and then: it is the dearest of the gates."""
+    def tone(self) -> bool:
+        """Whether the last two blocks hold nothing but a tone or two."""
+        return tone_share(self._wave) > TONE_SHARE and tone_share(self._before) > TONE_SHARE
+
+    def _tone(self, change: float) -> bool:
+        """Whether an open turn is held by a row of tones; `change`: of the level since the block before. Looks closely
+        only now and then, where a tone could be: this is the dearest of the gates."""
         if not self._tones:
             if not -TONE_CHANGE_DB < change < TONE_CHANGE_DB:
                 return False
-            if turn:
-                self._checked += 1
-                if self._checked % TONE_EVERY:
-                    return False
+            self._checked += 1
+            if self._checked % TONE_EVERY:
+                return False
         self._tones = self._tones + 1 if tone_share(self._wave) > TONE_SHARE else 0
         return self._tones >= TONE_BLOCKS

@@ -234,6 +234,10 @@ class TurnDetector:
         background = self._hearing.background
         if loud < min(background.ceiling, background.floor + MOST_CEILING_DB) + ABOVE_CEILING_DB:
             return _NOTHING
+        if self._hearing.tone():
+            self._heard.clear()
+            self._recent = 0
+            return _NOTHING
         return self._open(loud, agent_left)
 
     def _open(self, loud: float, agent_left: int) -> Sequence[TurnEvent]:

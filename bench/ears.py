@@ -1,6 +1,6 @@
 """`make bench-ears`: how well turns are found, on a corpus of calls and on synthetic overlays made from it.
 
-    python -m bench.ears [FOLDER] [--seed N] [--each N] [--overlays-only | --corpus-only] [--json]
+    python -m bench.ears [FOLDER] [--seed N] [--each N] [--only NAME] [--overlays-only | --corpus-only] [--json]
 
 FOLDER holds index.json and two-channel calls with truth (docs/ears.md); by default the one beside the repository.
 """
@@ -157,15 +157,18 @@ def verdicts(console: Console, found: Figures) -> None:
     console.print(table)
 
 
-def bench(calls: Sequence[Call], title: str, console: Console) -> dict[str, dict[str, Figures]]:
+def bench(calls: Sequence[Call], title: str, console: Console, only: str) -> dict[str, dict[str, Figures]]:
     out: dict[str, dict[str, Figures]] = {}
     totals: dict[str, Figures] = {}
     for name, hear in listeners().items():
+        if not name.startswith(only):
+            continue
         total, groups = measure(calls, hear)
         totals[name] = total
         out[name] = {"all": total, **groups}
     show(console, f"{title}: all calls", totals)
-    show(console, f"{title}: segue by scenario", {k: v for k, v in out["segue"].items() if k != "all"})
+    if "segue" in out:
+        show(console, f"{title}: segue by scenario", {k: v for k, v in out["segue"].items() if k != "all"})
     return out
 
 
@@ -176,6 +179,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--each", type=int, default=200, help="barge-ins and backchannels to make")
     parser.add_argument("--corpus-only", action="store_true")
     parser.add_argument("--overlays-only", action="store_true")
+    parser.add_argument("--only", default="", help="measure only what begins with this, as segue or webrtcvad")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(arguments)
     if not (options.folder / "index.json").exists():
@@ -185,14 +189,15 @@ def main(arguments: Sequence[str]) -> int:
     calls = load(options.folder)
     results: dict[str, object] = {}
     if not options.overlays_only:
-        corpus = bench(calls, "corpus", console)
+        corpus = bench(calls, "corpus", console, options.only)
         spent = cpu(calls)
-        verdicts(console, {**corpus["segue"]["all"], **spent})
+        if "segue" in corpus:
+            verdicts(console, {**corpus["segue"]["all"], **spent})
         console.print(f"detector {spent['cpu_us']} us a block of 20 ms, webrtcvad alone {spent['webrtcvad_us']} us")
         results |= {"corpus": corpus, "cpu": spent}
     if not options.corpus_only:
         results["overlays"] = bench(
-            overlays(calls, options.seed, options.each), f"overlays, seed {options.seed}", console
+            overlays(calls, options.seed, options.each), f"overlays, seed {options.seed}", console, options.only
         )
     if options.json:
         print(json.dumps(results))
