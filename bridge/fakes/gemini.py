@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from audio.frame import PCM16_16K, Format
-from bridge.fakes.answers import Said, caller_text
+from bridge.fakes.answers import Said, caller_text, quoted
 from bridge.fakes.gemini_replies import GeminiReplies
 from bridge.fakes.gemini_setup import (
     INVALID,
@@ -263,7 +263,9 @@ class GeminiSession(GeminiReplies):
         if role not in ("user", "model"):
             raise Refused
         text = _text(turn)
-        if text:
+        if role == "user" and "caller interrupted and heard" in text:
+            self.log.append(Said("assistant", "text", " ".join(quoted(text)) or "(nothing)"))  # where it was cut off
+        elif text:
             self.log.append(Said("assistant" if role == "model" else "user", "text", text))
         return str(role)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +31,15 @@ PATHS = {
 Json = dict[str, Any]
 
 
+@lru_cache(maxsize=16)
 def question(name: str = "opening_hours") -> Pcm:
     """A recorded question, int16 at 8 kHz."""
-    return read_audio(ROOT / "fixtures" / "callers" / f"{name}.flac", 8000)
+    pcm = read_audio(ROOT / "fixtures" / "callers" / f"{name}.flac", 8000)
+    pcm.setflags(write=False)
+    return pcm
 
 
+@lru_cache(maxsize=256)
 def numbered(n: int, name: str = "opening_hours", format: Format = PCM16_24K) -> bytes:
     """A numbered question in a wire format."""
     return encode(convert(number_speech(question(name), n), 8000, format.rate), format.encoding)

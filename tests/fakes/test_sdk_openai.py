@@ -105,7 +105,7 @@ async def test_a_round_with_a_tool() -> None:
 
 @real
 async def test_a_barge_in() -> None:
-    async with session({"reply": {**REPLY, "seconds": 20, "pace": 5}}) as connection:
+    async with session({"reply": {**REPLY, "seconds": 10, "pace": 10}}) as connection:
         await configure(connection)
         await turn(connection, 65)
         first = await until(connection, "response.output_audio.delta")
