@@ -205,7 +205,7 @@ class TurnDetector:
         self._voiced = self._voiced << 1 & VOICE_MASK
         if speech:
             self._prolong(block)
-        elif block - self._last == JUDGED_BLOCKS:
+        if block - self._last == JUDGED_BLOCKS:
             self._judge()
         return self._follow(agent_left) if phase == "provisional" else self._finish()
 

@@ -26,14 +26,30 @@ def segue(settings: TurnSettings) -> Listener:
     return hear
 
 
-def plain(make: Callable[[], Vad], hangover_ms: int) -> Listener:
-    """Opens on 5 of 8 blocks of speech, closes after `hangover_ms` without any; knows nothing of the agent."""
+class Plain:
+    """Opens on 5 of 8 blocks of speech, closes after a hangover without any; knows nothing of the agent.
 
-    def hear(call: Call) -> list[Decision]:
-        vad, out = make(), []
+    A call's blocks are judged once, however many hangovers are tried.
+    """
+
+    def __init__(self, make: Callable[[], Vad]) -> None:
+        self._make = make
+        self._judged: dict[int, list[bool]] = {}
+
+    def with_hangover(self, ms: int) -> Listener:
+        return lambda call: self._turns(self._speech(call), ms)
+
+    def _speech(self, call: Call) -> list[bool]:
+        if id(call) not in self._judged:
+            vad = self._make()
+            blocks = range(len(call.near) // BLOCK)
+            self._judged[id(call)] = [vad.speech(call.near[n * BLOCK : (n + 1) * BLOCK].tobytes()) for n in blocks]
+        return self._judged[id(call)]
+
+    def _turns(self, blocks: Sequence[bool], hangover_ms: int) -> list[Decision]:
+        out: list[Decision] = []
         recent, open_, silent = 0, False, 0
-        for n in range(len(call.near) // BLOCK):
-            speech = vad.speech(call.near[n * BLOCK : (n + 1) * BLOCK].tobytes())
+        for n, speech in enumerate(blocks):
             recent = (recent << 1 | speech) & WINDOW
             silent = 0 if speech else silent + 1
             if not open_ and recent.bit_count() >= OPEN:
@@ -43,8 +59,6 @@ def plain(make: Callable[[], Vad], hangover_ms: int) -> Listener:
                 open_, recent = False, 0
                 out.append(((n + 1) * BLOCK_S, "turn_end"))
         return out
-
-    return hear
 
 
 def silero_installed() -> bool:
@@ -59,10 +73,12 @@ def listeners() -> dict[str, Listener]:
     """All that is compared, by name; silero only when its extra is installed."""
     out: dict[str, Listener] = {"segue": segue(TurnSettings())}
     out["segue, fixed 500"] = segue(TurnSettings(adaptive=False))
-    out |= {f"webrtcvad {ms}": plain(WebrtcVad, ms) for ms in (300, 500, 700)}
+    webrtcvad = Plain(WebrtcVad)
+    out |= {f"webrtcvad {ms}": webrtcvad.with_hangover(ms) for ms in (300, 500, 700)}
     if silero_installed():
+        silero = Plain(SileroVad)
+        out |= {f"silero {ms}": silero.with_hangover(ms) for ms in (300, 500)}
         out["segue on silero"] = segue(TurnSettings(detector="silero"))
-        out |= {f"silero {ms}": plain(SileroVad, ms) for ms in (300, 500)}
     return out
 
 
