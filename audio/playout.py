@@ -53,6 +53,7 @@ class Playout:
     def __init__(self, format: Format, lead_ms: int = 60, marks: bool = True) -> None:
         self.format = format
         self._width = format.width
+        self._rate = format.rate
         self._frame = format.rate // 50
         self._lead = format.rate * lead_ms // 1000
         self._slack = format.rate * SLACK_MS // 1000
@@ -147,7 +148,8 @@ class Playout:
         if self.held or not self._tracks:
             return False
         head = self._tracks[0]
-        return head.unsent >= self._frame or (head.done and head.unsent > 0)
+        unsent = head.pushed - head.sent
+        return unsent >= self._frame or (head.done and unsent > 0)
 
     def pull(self, now: int) -> Outgoing | None:
         """Top the carrier up to the lead, in whole 20 ms frames; None when there is nothing to send yet."""
@@ -210,10 +212,10 @@ class Playout:
 
     def position(self, now: int) -> int:
         """How far the caller has heard, in samples of everything sent."""
-        return min(self._sent, self._anchor + (now - self._anchor_ns) * self.format.rate // 1_000_000_000)
+        return min(self._sent, self._anchor + (now - self._anchor_ns) * self._rate // 1_000_000_000)
 
     def _heard_at(self, position: int) -> int:
-        return self._anchor_ns + (position - self._anchor) * 1_000_000_000 // self.format.rate
+        return self._anchor_ns + (position - self._anchor) * 1_000_000_000 // self._rate
 
     def heard(self, key: int, now: int) -> int:
         """Samples of the track that the caller has heard."""
@@ -234,10 +236,11 @@ class Playout:
 
     def left(self, now: int) -> int:
         """Samples still to be heard: unsent and sent ahead."""
-        unsent = 0
+        ahead = self._sent - self._anchor - (now - self._anchor_ns) * self._rate // 1_000_000_000
+        left = ahead if ahead > 0 else 0
         for track in self._tracks:
-            unsent += track.unsent
-        return unsent + self._sent - self.position(now)
+            left += track.pushed - track.sent
+        return left
 
     def marked(self, name: str, now: int) -> int:
         """The carrier reports a mark. Returns how late it came in ns when that moved the clock, else 0."""

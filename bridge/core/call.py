@@ -51,7 +51,8 @@ GOODBYE_MS = 10_000  # a last message that cannot be heard to its end does not k
 class Call:
     """`start` once, then `handle` for everything that happens, at the latest when `deadline` has passed (`Tick`).
 
-    `playing`: there is agent audio to pull. After `ended` every event is ignored.
+    `playing`: there is agent audio to pull. After `ended` every event is ignored. `timers` and `playout` are where
+    `deadline` and `playing` come from, for those who ask after every frame.
     """
 
     def __init__(self, spec: CallSpec, ears: TurnDetector) -> None:
@@ -64,9 +65,10 @@ class Call:
         self._replies = Replies(desk, links, speaker, asks, tools, failover)
         self._floor = Floor(desk, ears, links, speaker, asks, failover, self._finish)
         self.ended = False
+        self.timers, self.playout = desk.timers, desk.playout
         self._ending = ""
         self._table: dict[type, Callable[[Any], None]] = {
-            CallerAudio: lambda event: self._floor.audio(event.frame),
+            CallerAudio: self._floor.audio,
             Pulled: self._pulled,
             FromLink: self._from_link,
             Mark: lambda event: speaker.marked(event.name),
@@ -143,11 +145,15 @@ class Call:
             return []
         desk = self._desk
         desk.now = now
-        if desk.timers.next is not None and desk.timers.next <= now:
+        due = self.timers.next
+        if due is not None and due <= now:
             self._due(now)
         if not self.ended:
             self._table[type(event)](event)
-        return self._take_out()
+        out = desk.out
+        if out:
+            desk.out = []
+        return out
 
     def _due(self, now: int) -> None:
         for name in self._desk.timers.due(now):

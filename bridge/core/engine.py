@@ -36,16 +36,17 @@ class Engine:
     def __init__(self, spec: CallSpec, targets: Mapping[str, Target], ears: TurnDetector | None = None) -> None:
         self._spec = spec
         self._targets = targets
-        self._call = Call(spec, ears or TurnDetector(spec.agent.turns, spec.leg.rate))
+        self._call = call = Call(spec, ears or TurnDetector(spec.agent.turns, spec.leg.rate))
+        self._timers, self._playout = call.timers, call.playout
         self._translators: dict[int, Translator] = {}
 
     @property
     def deadline(self) -> int | None:
-        return self._call.deadline
+        return None if self._call.ended else self._timers.next
 
     @property
     def playing(self) -> bool:
-        return self._call.playing
+        return self._playout.ready
 
     @property
     def ended(self) -> bool:
@@ -80,6 +81,8 @@ class Engine:
 
     def _translate(self, effects: list[Effect]) -> list[Action]:
         actions: list[Action] = []
+        if not effects:
+            return actions
         for effect in effects:
             kind = type(effect)
             if kind is Send:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from audio.frame import Frame
 from audio.turns import TurnDetector, TurnEvent
 from bridge.core.asks import Asks
 from bridge.core.conversation import Exchange, ExchangeSort, Reply, Turn
 from bridge.core.desk import Desk
-from bridge.core.effects import Ping, Send
+from bridge.core.effects import Ping
+from bridge.core.events import CallerAudio
 from bridge.core.failover import Failover
 from bridge.core.links import Link, Links
 from bridge.core.speaker import Speaker
@@ -55,20 +55,16 @@ class Floor:
 
     # -------------------------------------------------------------------------------------------------- caller audio
 
-    def audio(self, frame: Frame) -> None:
+    def audio(self, event: CallerAudio) -> None:
         """One frame: to the tape, to the detector, and to the link while the turn is confirmed."""
-        desk = self._desk
+        desk, frame, turn = self._desk, event.frame, self.turn
         desk.tape.append(frame.data)
-        turn = self.turn
-        streaming = turn is not None and not turn.provisional
-        link = self._failover.active
-        if streaming and link is not None and turn is not None and link.turn == turn.id:
-            if link.backlog:
+        if turn is not None and not turn.provisional:
+            link = self._failover.active
+            if link is not None and link.turn == turn.id:
                 self._links.send(link, Audio(frame.data))
-            else:
-                desk.do(Send(link.number, Audio(frame.data)))
-        for event in self._ears.push(frame, self._speaker.left):
-            self._turn_event(event)
+        for heard in self._ears.push(frame, desk.playout.left(desk.now)):
+            self._turn_event(heard)
         self._frames += 1
         if self._frames % TRIM_EVERY == 0:
             self._trim()
@@ -168,6 +164,8 @@ class Floor:
         latest = exchange.reply
         if latest is not None and latest.open:
             self._asks.void(latest)
+            if latest.continuation:
+                self._failover.correct(exchange)
         if exchange.turns and not self._asks.any_heard(exchange):
             return exchange
         answered = latest is not None and latest.complete and not latest.calls

@@ -118,7 +118,7 @@ class Links:
         if link.backlog:
             link.backlog.append(command)
         else:
-            self._desk.do(Send(link.number, command))
+            self._desk.out.append(Send(link.number, command))
 
     def ask(self, link: Link, ask: Ask) -> None:
         """Ask for a reply, at once or when the running one has ended."""

@@ -87,6 +87,7 @@ class CallRunner:
         self._candidates = [targets[candidate.name] for candidate in spec.plan.candidates]
         self._tools = tools or {}
         self._recorder: Recorder = recorder or NotRecorded()
+        self._recorded = recorder is not None  # looked at on every frame, where even calls that do nothing add up
         self._stage = _Stage.RUNNING
         self._now = 0
         self._begun = 0
@@ -196,19 +197,21 @@ class CallRunner:
 
     def _event(self, event: Event, _: int) -> None:
         now = self._tell_time()
-        kind = type(event)
-        if kind is CallerAudio:
-            frame = event.frame  # type: ignore[union-attr]
-            self._recorder.caller(frame.data, now, frame.concealed)
-        elif kind is Pulled:
-            self._recorder.pulled(event.samples, now)  # type: ignore[union-attr]
-        else:
-            self._recorder.event(event, now)
+        if self._recorded:
+            kind = type(event)
+            if kind is CallerAudio:
+                frame = event.frame  # type: ignore[union-attr]
+                self._recorder.caller(frame.data, now, frame.concealed)
+            elif kind is Pulled:
+                self._recorder.pulled(event.samples, now)  # type: ignore[union-attr]
+            else:
+                self._recorder.event(event, now)
         self._perform(self._engine.handle(event, now))
 
     def _message(self, message: str | bytes, link: int) -> None:
         now = self._tell_time()
-        self._recorder.message(link, message, now)
+        if self._recorded:
+            self._recorder.message(link, message, now)
         self._perform(self._engine.received(link, message, now))
 
     def _failure(self, failure: Failure, link: int) -> None:
@@ -223,10 +226,10 @@ class CallRunner:
         return self._now
 
     def _perform(self, actions: Sequence[Action]) -> None:
-        self._recorder.actions(actions)
-        table = self._table
+        if self._recorded:
+            self._recorder.actions(actions)
         for action in actions:
-            table[type(action)](action)
+            self._table[type(action)](action)
 
     def _settle(self) -> None:
         """What follows from the state the Engine is in now."""
@@ -234,8 +237,9 @@ class CallRunner:
         if engine.ended:
             self._finish(self._reason)
             return
-        if engine.playing != self._voice.playing:
-            if engine.playing:
+        playing = engine.playing
+        if playing != self._voice.playing:
+            if playing:
                 self._services.pacer.start(self._voice)
             else:
                 self._services.pacer.stop(self._voice)
