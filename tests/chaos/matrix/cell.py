@@ -14,6 +14,7 @@ from tests.chaos.matrix.phases import NUMBER, PHASES, QUESTION_MS, Phase, rotati
 from tests.chaos.matrix.table import FAULTS
 from tests.wire.caller import question
 from tests.wire.ear import Heard, ear
+from tests.wire.moments import difference
 from tests.wire.received import Received, other_sound, received
 from tests.wire.stage import Socket, WireStage
 
@@ -218,16 +219,6 @@ def _cut_greeting(want: list[str], have: list[str]) -> list[str]:
     """The greeting was cut by the caller: a beginning of it was heard, and nothing else."""
     cut = len(have) - len(_answer_only(have))
     return [] if have[:cut] == want[:cut] or have[: cut - 1] == want[: cut - 1] else [f"P2: greeting {have[:cut]}"]
-
-
-def difference(want: list[str], have: list[str]) -> int:
-    """Words to take out or put in to make one the other."""
-    row = list(range(len(have) + 1))
-    for i, word in enumerate(want):
-        above, row = row, [i + 1, *row[1:]]
-        for j, other in enumerate(have):
-            row[j + 1] = above[j] if word == other else 1 + min(above[j + 1], row[j])
-    return row[-1]
 
 
 # ------------------------------------------------------------------------------------------------ P3: a short gap
