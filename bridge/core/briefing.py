@@ -5,7 +5,7 @@ from __future__ import annotations
 from bridge.core.asks import Asks
 from bridge.core.conversation import Exchange
 from bridge.core.desk import Desk
-from bridge.core.handover import Handover, history, reply_ref, said, take_over
+from bridge.core.handover import Handover, history, remark_ref, reply_ref, said, take_over
 from bridge.core.links import Link, Links
 from providers.base import BeginTurn, EndTurn, Forget, HistoryItem, Seed, Text, ToolUse
 
@@ -51,19 +51,22 @@ class Briefing:
 
     def correct(self, link: Link | None, exchange: Exchange) -> None:
         """A barge-in cut audio that the link was told as heard: tell it the shorter truth."""
-        ref = reply_ref(exchange)
-        if link is None or ref not in link.told:
+        if link is None:
+            return
+        ref = remark_ref(exchange) if remark_ref(exchange) in link.told else reply_ref(exchange)
+        if ref not in link.told:
             return
         text = said(exchange, self._asks.heard)
         if text == link.told[ref]:
             return
         link.told[ref] = text
-        if link.candidate.capabilities.delete_item:
+        if link.candidate.capabilities.delete_item and ref == reply_ref(exchange):
             self._links.send(link, Forget((ref,)))
             if text:
                 self._links.send(link, Seed((Text("assistant", text, ref),)))
         elif link.candidate.capabilities.history_anytime:
-            self._links.send(link, Seed((Text("user", f"(The caller interrupted and heard only: “{text}”.)"),)))
+            heard = f"heard only: “{text}”" if text else "heard nothing of your answer"
+            self._links.send(link, Seed((Text("user", f"(The caller interrupted and {heard}.)"),)))
 
     def _seed(self, link: Link, items: list[HistoryItem]) -> None:
         if not items:

@@ -35,6 +35,11 @@ def reply_ref(exchange: Exchange) -> str:
     return f"x{exchange.id}a"
 
 
+def remark_ref(exchange: Exchange) -> str:
+    """The name of the remark that tells it instead, where nothing of the assistant's may stand last."""
+    return f"x{exchange.id}n"
+
+
 def said(exchange: Exchange, heard: Heard) -> str:
     """What the caller heard in answer, over all replies of the exchange."""
     return " ".join(
@@ -137,6 +142,6 @@ def take_over(exchange: Exchange, caps: Capabilities, tape: Tape, ledger: Ledger
         "user",
         "(The caller's question follows as audio. The caller has already heard this part of your answer: "
         f"“{text}”. Continue the answer right after these words. Do not repeat them, do not greet, do not apologise.)",
-        f"x{exchange.id}n",
+        remark_ref(exchange),
     )
     return Handover((*keys, *tools, remark), speech, "", True)
