@@ -75,17 +75,16 @@ class Session:
 
     def receive(self, message: str | bytes, now: int) -> None:
         """A message of the client, as it leaves there."""
-        if not self.gone:
+        if self.shared.half_rtt:
             self.later(now + self.shared.half_rtt, lambda at: self._take(message, at))
+            return
+        self._catch_up(now)
+        self.now = max(self.now, now)
+        self._take(message, self.now)
 
     def due(self, now: int) -> list[Out]:
         """Everything that reaches the client up to `now`, in order. After Close, Reset or Silence nothing follows."""
-        agenda = self._agenda
-        while agenda and agenda[0][0] <= now:
-            when, _, act = heapq.heappop(agenda)
-            if not self.gone:
-                self.now = max(self.now, when)
-                act(self.now)
+        self._catch_up(now)
         out: list[Out] = []
         while self._out and self._out[0][0] <= now:
             out.append(self._out.popleft()[1])
@@ -173,6 +172,15 @@ class Session:
         self._over.update(phases)
 
     # ------------------------------------------------------------------------------------------------ inside
+
+    def _catch_up(self, now: int) -> None:
+        """Do everything that was to happen by `now`."""
+        agenda = self._agenda
+        while agenda and agenda[0][0] <= now:
+            when, _, act = heapq.heappop(agenda)
+            if not self.gone:
+                self.now = max(self.now, when)
+                act(self.now)
 
     def _open(self, now: int) -> None:
         self.phase("session", now)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -113,6 +114,7 @@ async def test_a_barge_in() -> None:
         async for message in live.receive():
             if message.data:
                 break
+        await asyncio.sleep(0.3)  # what was interrupted sooner cannot have been heard, and its question stays open
         await turn(live, 67, "table")
         text, _, messages = await said(live)
         flags = [message.server_content for message in messages if message.server_content]
