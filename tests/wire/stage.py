@@ -66,6 +66,7 @@ class WireStage(Stage):
         seed: int = 1,
         pace: float = 4.0,
         models: Mapping[str, str] | None = None,
+        options: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
         super().__init__(standby=standby, greeting=greeting, seed=seed)
         models = {**MODELS, **(models or {})}
@@ -76,6 +77,7 @@ class WireStage(Stage):
                 models.get(kind, "gpt-realtime-2.1"),
                 f"ws://127.0.0.1/{name}/{PATHS.get(kind, 'realtime')}",
                 api_key="sk-test-key",
+                options=(options or {}).get(name, {}),
             )
             for name, (kind, _) in providers.items()
         }
