@@ -48,13 +48,15 @@ def said(exchange: Exchange, heard: Heard) -> str:
 
 
 def caller_items(exchange: Exchange, caps: Capabilities, tape: Tape) -> list[HistoryItem]:
-    """The caller's side of an exchange: text where known, else audio where accepted, else a remark."""
+    """The caller's side of an exchange: its whole text, else audio where accepted, else the text so far or a remark."""
     items: list[HistoryItem] = []
     for turn in exchange.turns:
         ref = f"x{exchange.id}t{turn.id}"
-        if turn.text:
-            items.append(Text("user", turn.text, ref))
-        elif caps.history_audio and turn.ended is not None and turn.began >= tape.start:
+        text = turn.text.strip()
+        sound = caps.history_audio and turn.ended is not None and turn.began >= tape.start
+        if text and (turn.text_final or not sound):
+            items.append(Text("user", text, ref))
+        elif sound:
             items += speech_items(turn, tape, ref)
         else:
             items.append(Text("user", UNKNOWN_WORDS, ref))
