@@ -1,4 +1,4 @@
-"""The media-stream edge under load, beside a plain pass-through. `make bench`; docs/performance.md says what it means.
+"""The media-stream edge under load, beside a plain pass-through. `make bench`.
 
     python -m bench [--calls 1 10 50 100] [--seconds 20] [--rounds 1] [--subjects NAME ...] [--json]
 

@@ -99,7 +99,6 @@ class Call:
             "rotate": failover.rotation.force,
             "age": failover.rotation.aged,
             "retry": failover.retry,
-            "seek": failover.seek,
             "hold": failover.last_rung.give_up,
             "tools hold": failover.tools_settled,
             "keys": self._floor.keys_done,

@@ -2,24 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Literal
 
 from bridge.core.desk import Desk
 from bridge.core.effects import Choose
 from bridge.core.events import Chosen
 
-Purpose = Literal["call", "handover", "idle", "standby", "back"]
-"""`idle`: a running call whose caller neither speaks nor waits for an answer; where connections are scarce it has what
-new calls have. `back`: to a provider the route likes better."""
-
-_PRIORITY: Mapping[Purpose, Literal["call", "handover", "standby"]] = {
-    "call": "call",
-    "handover": "handover",
-    "idle": "call",
-    "standby": "standby",
-    "back": "standby",
-}
+Purpose = Literal["call", "handover", "standby", "back"]
 
 
 class Chooser:
@@ -37,7 +26,8 @@ class Chooser:
             return
         self._count += 1
         self._open[self._count] = purpose
-        self._desk.do(Choose(self._count, _PRIORITY[purpose], tuple(sorted(self.excluded | (avoid or set())))))
+        priority = "standby" if purpose == "back" else purpose
+        self._desk.do(Choose(self._count, priority, tuple(sorted(self.excluded | (avoid or set())))))
 
     def answer(self, event: Chosen) -> tuple[Purpose, str | None] | None:
         """What the answer was asked for, and the provider if it may (still) be used; None for an unknown question."""

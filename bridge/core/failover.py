@@ -23,7 +23,6 @@ from bridge.core.rotation import Rotation
 from bridge.core.speaker import Speaker
 from providers.base import Fault, FaultClass
 
-SEEK_MS = 250  # in an outage, callers who wait or speak go first
 UNCOUNTED = {FaultClass.PLANNED, FaultClass.EXPIRED, FaultClass.REFUSED}
 
 
@@ -90,7 +89,7 @@ class Failover:
             if provider is None:
                 self._exhausted(event.reason, event.retry_ms)
             else:
-                self.coming = self._links.open(provider, "handover" if purpose == "idle" else purpose)
+                self.coming = self._links.open(provider, purpose)
 
     # ---------------------------------------------------------------------------------------------------- link events
 
@@ -269,30 +268,12 @@ class Failover:
         if waiting is not None and (waiting.provider in self._tried or waiting.provider in self._chooser.excluded):
             self.reserve.drop("its provider just failed")
         standby = self.reserve.take()
-        if standby is not None and standby.ready:
+        if standby is None:
+            self._chooser.ask("handover", set(self._tried))
+        elif standby.ready:
             self._take(standby)
-        elif standby is not None:
-            self.coming = standby
-        elif self._desk.conversation.open is not None:
-            self._ask()
         else:
-            self._desk.after("seek", SEEK_MS)
-
-    def _ask(self) -> None:
-        self._chooser.ask("idle" if self._desk.conversation.open is None else "handover", set(self._tried))
-
-    def seek(self) -> None:
-        """The timer "seek": those in a greater hurry have had their turn."""
-        self._desk.timers.clear("seek")
-        if self.active is None and self.coming is None:
-            self._ask()
-
-    def needed(self) -> None:
-        """The caller speaks or waits from now on: if there is nobody to answer, look at once."""
-        if self.last_rung.reached:
-            self.retry()
-        elif self._desk.timers.at("seek") is not None:
-            self.seek()
+            self.coming = standby
 
     def _take(self, standby: Link) -> None:
         """A warm link goes live at once, and must prove itself at the same time."""
@@ -400,7 +381,7 @@ class Failover:
             if kind is FaultClass.NETWORK and provider not in self._retried:
                 self._retried.add(provider)
                 del self._tried[provider]
-                self._ask()
+                self._chooser.ask("handover", set(self._tried))
                 return
         self.last_rung.reach(why, retry_ms)
 
@@ -409,7 +390,7 @@ class Failover:
         if self.active is None and self.coming is None:
             self._tried.clear()
             self._retried.clear()
-            self._ask()
+            self._chooser.ask("handover")
 
     # -------------------------------------------------------------------------------------------------------- standby
 

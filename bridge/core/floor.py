@@ -144,7 +144,6 @@ class Floor:
         self._desk.note(
             "exchange_opened", exchange=exchange.id, kind=exchange.kind, turns=[turn.id for turn in exchange.turns]
         )
-        self._failover.needed()
 
     def _interrupt(self, turn: int, stop: bool) -> Exchange:
         """What a confirmed turn does to the agent's speech; returns the exchange the turn belongs to. The last words of

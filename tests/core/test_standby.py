@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from bridge.core import events as ev
-from bridge.core.failover import SEEK_MS
-from bridge.core.plan import LastRung, Plan
+from bridge.core.plan import Plan
 from providers import base as pb
 from providers.base import Fault, FaultClass
 from tests.core.stage import Behaviour, SimLink, Stage
@@ -137,32 +136,3 @@ def test_a_session_about_to_end_is_left_in_time_although_it_was_to_be_left_at_le
     left = next(at for at, kind, fields in stage.notes if kind == "link_closed" and fields["provider"] == "a")
     assert left == 4600
     assert stage.words() == list(range(60))
-
-
-def test_a_caller_who_neither_speaks_nor_waits_lets_others_dial_first() -> None:
-    stage = Stage(standby="cold")
-    stage.later(1000, lambda: stage.link("a").die(Fault(FaultClass.NETWORK, "reset")))
-    stage.run(3000)
-    assert stage.when("link_opened") == [0, 1000 + SEEK_MS]
-
-
-def test_a_caller_who_begins_to_speak_does_not() -> None:
-    stage = Stage(standby="cold")
-    question(stage, 1000, 2000)
-    stage.later(1020, lambda: stage.link("a").die(Fault(FaultClass.NETWORK, "reset")))
-    stage.run(8000)
-    begun = stage.when("exchange_opened")[0]
-    assert 1020 < begun < 1020 + SEEK_MS
-    assert stage.when("link_opened")[1] == begun
-    assert stage.words() == ALL_WORDS
-
-
-def test_who_speaks_while_nobody_can_be_dialled_has_it_tried_at_once() -> None:
-    stage = Stage({"a": Behaviour()}, plan=Plan((), last_rung=LastRung(retry_ms=8000)))
-    stage.later(1000, lambda: stage.unhealthy.add("a"))
-    stage.later(1000, lambda: stage.link("a").die(Fault(FaultClass.NETWORK, "reset")))
-    stage.later(4000, lambda: stage.unhealthy.clear())
-    question(stage, 5000, 6000)
-    stage.run(12_000)
-    assert stage.when("link_opened")[1] == stage.when("exchange_opened")[0]
-    assert stage.words() == ALL_WORDS
