@@ -21,7 +21,7 @@ $(STAMP): pyproject.toml
 		{ echo "Segue needs Python 3.11 or newer; name one: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 2; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || \
 		{ rm -rf $(VENV); echo "could not create $(VENV); on Debian and Ubuntu: apt install python3-venv" >&2; exit 2; }
-	@echo "installing into $(VENV)"
+	@echo "installing into $(VENV), about a minute"
 	@PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]' 'setuptools>=77'
 	@touch $@
 

@@ -191,9 +191,10 @@ def _legend(view: Scene) -> Text:
 def _swap_table(swaps: Sequence[Mapping[str, Any]]) -> Table:
     table = Table(box=None, pad_edge=False, title="switches", title_justify="left", title_style="bold")
     for title in ("", "at", "from", "to", "cause", "found after", "silence added", "speech replayed", "standby"):
-        table.add_column(title, overflow="fold")
+        table.add_column(title, overflow="fold", no_wrap=title == "cause")
     for number, swap in enumerate(swaps, 1):
-        cause = " ".join(str(swap[name]) for name in ("class", "code") if swap.get(name))
+        kind, code = str(swap.get("class") or ""), str(swap.get("code") or "")
+        cause = code if kind and code.startswith(kind) else f"{kind} {code}".strip()
         table.add_row(*(
             Text(text)
             for text in (
