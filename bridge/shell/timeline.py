@@ -190,15 +190,15 @@ def _legend(view: Scene) -> Text:
 
 def _swap_table(swaps: Sequence[Mapping[str, Any]]) -> Table:
     table = Table(box=None, pad_edge=False, title="switches", title_justify="left", title_style="bold")
-    for title in ("", "at", "from", "to", "cause", "found after", "silence added", "speech replayed", "standby"):
-        table.add_column(title, overflow="fold", no_wrap=title == "cause")
+    for title in ("", "at", "switch", "cause", "found in", "silence", "replayed", "standby"):
+        table.add_column(title, overflow="fold")
     for number, swap in enumerate(swaps, 1):
         kind, code = str(swap.get("class") or ""), str(swap.get("code") or "")
         cause = code if kind and code.startswith(kind) else f"{kind} {code}".strip()
         table.add_row(*(
             Text(text)
             for text in (
-                f"▲{number}", seconds(swap["at_ms"]), str(swap.get("from") or "-"), str(swap.get("to") or "-"), cause,
+                f"▲{number}", seconds(swap["at_ms"]), f"{swap.get('from') or '-'} → {swap.get('to') or '-'}", cause,
                 seconds(swap.get("detection_ms")), seconds(swap.get("silence_ms")), seconds(swap.get("replayed_ms")),
                 "warm" if swap.get("warm") else "cold",
             )
