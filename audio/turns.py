@@ -20,13 +20,15 @@ TurnKind = Literal["speech_start", "turn_end", "barge_in", "cut", "cancel"]
 
 @dataclass(frozen=True, slots=True)
 class TurnSettings:
-    """Durations in ms. `adaptive`: the hangover grows when the turn does not sound finished."""
+    """Durations in ms. `adaptive`: the hangover grows when the turn does not sound finished. `opinion`: the
+    "module:function" that whoever runs the detector asks in a pause whether the turn is over; "" for none."""
 
     hangover_ms: int = 500
     preroll_ms: int = 300
     cut_ms: int = 400
     detector: Literal["webrtc", "silero"] = "webrtc"
     adaptive: bool = True
+    opinion: str = ""
 
 
 @dataclass(frozen=True, slots=True)

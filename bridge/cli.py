@@ -14,7 +14,9 @@ import typer
 from bridge.cli_errors import UserError, for_people
 
 if TYPE_CHECKING:
+    from audio.frame import Pcm
     from bridge.config import Config
+    from bridge.listen import Opinion
 
 app = typer.Typer(
     name="segue",
@@ -214,6 +216,7 @@ def listen(
     plot: Annotated[Path | None, typer.Option(help="Draw waveform, floor, gates and decisions into this file.")] = None,
     detector: Annotated[str, typer.Option(help="webrtc, or silero with the extra of that name.")] = "webrtc",
     hangover: Annotated[int, typer.Option(help="Silence in ms that ends a turn.")] = 500,
+    opinion: Annotated[str, typer.Option(help="package.module:function to ask in pauses, like turns.opinion.")] = "",
     as_json: Json = False,
 ) -> None:
     """Print the turns and barge-ins of a recording.
@@ -225,7 +228,25 @@ def listen(
     if detector not in ("webrtc", "silero"):
         raise UserError(f'--detector "{detector}": webrtc or silero')
     settings = TurnSettings(hangover_ms=hangover, detector="silero" if detector == "silero" else "webrtc")
-    raise typer.Exit(hear(file, far, as_json, plot, settings))
+    ask = _opinion(opinion) if opinion else None
+    raise typer.Exit(hear(file, far, as_json, plot, settings, ask))
+
+
+def _opinion(path: str) -> Opinion:
+    from bridge.shell.opinions import find, verdict
+
+    try:
+        function = find(path)
+    except ValueError as error:
+        raise UserError(f'--opinion "{path}": {error}') from error
+
+    def asked(pcm: Pcm, rate: int) -> bool:
+        try:
+            return verdict(function(pcm, rate))
+        except Exception as error:
+            raise UserError(f'--opinion "{path}": {type(error).__name__}: {error}') from error
+
+    return asked
 
 
 def _pair(text: str) -> tuple[str, str]:

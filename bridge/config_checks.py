@@ -13,6 +13,7 @@ from audio.frame import PCMU
 from bridge import phrases
 from bridge.config_model import BUILT_IN_TOOLS, AgentSettings, Config, Provider, Route, ToolSettings
 from bridge.config_yaml import Path
+from bridge.shell import opinions
 from providers import models
 from providers.registry import codec_for, kinds
 
@@ -206,6 +207,12 @@ def _agent(path: Path, agent: AgentSettings, config: Config) -> Iterator[Finding
     for name in ("hangover_ms", "preroll_ms", "cut_ms"):
         if not 0 <= getattr(agent.turns, name) <= 10_000:
             yield (*path, "turns", name), "must be between 0 and 10000", ""
+    if agent.turns.opinion:
+        try:
+            opinions.find(agent.turns.opinion)
+        except ValueError as error:
+            hint = "package.module:function, installed beside Segue or on PYTHONPATH; leave the key out to ask nobody"
+            yield (*path, "turns", "opinion"), str(error), hint
     if agent.silence is not None and agent.silence.after < 1000:
         yield (*path, "silence", "after"), "must be at least 1s", "silence: off turns it off"
     seen: set[str] = set()

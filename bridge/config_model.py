@@ -23,7 +23,7 @@ from pydantic import (
 )
 
 from audio.turns import TurnSettings
-from bridge.core.plan import Deadlines
+from bridge.core.plan import Deadlines, Line
 from providers.base import Target
 
 UNITS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
@@ -198,6 +198,7 @@ class AgentSettings(Section):
     voices: dict[str, str] = {}
     route: str = "default"
     turns: Annotated[TurnSettings, BeforeValidator(_durations_inside)] = Field(default_factory=TurnSettings)
+    line: Line = Field(default_factory=Line)
     silence: Annotated[SilenceSettings | None, BeforeValidator(_none_for_off)] = Field(default_factory=SilenceSettings)
     variables: dict[Name, Annotated[Variable, BeforeValidator(_as("default"))]] = {}
     tools: list[Annotated[ToolSettings, BeforeValidator(_as("name"))]] = []

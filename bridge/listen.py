@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from audio.turns import TurnDetector, TurnEvent, TurnSettings
 RATE = 8000
 BLOCK = 160
 AUDIBLE = 58.0  # RMS of an int16 block in which the agent speaks (-55 dB)
+OPINION_BLOCKS = 400  # given with a question: 8 s
 LINE_GAP = 50  # blocks: the agent's line goes on when it speaks again within a second
 
 
@@ -33,10 +34,22 @@ class Heard:
     speaking: bool
 
 
-def listen(file: Path, far: Path | None, as_json: bool, plot: Path | None, settings: TurnSettings) -> int:
+Opinion = Callable[[Pcm, int], bool]
+"""Says from the last 8 s of a caller, and their rate, whether the turn is over."""
+
+
+def listen(
+    file: Path,
+    far: Path | None,
+    as_json: bool,
+    plot: Path | None,
+    settings: TurnSettings,
+    opinion: Opinion | None = None,
+) -> int:
     """Prints the decisions for the caller's recording `file` as they fall, returns the exit code.
 
     `far` is the agent's recording, aligned with `file`; without it the second channel of a stereo `file` is the agent.
+    `opinion` is asked in each pause of a turn; what it raises passes through.
     Raises AudioFileError for a recording that cannot be read.
     """
     try:
@@ -49,7 +62,7 @@ def listen(file: Path, far: Path | None, as_json: bool, plot: Path | None, setti
     near, agent = _channels(file, far)
     heard: list[Heard] = []
     events: list[TurnEvent] = []
-    for event in decisions(near, agent, detector, heard if plot else None):
+    for event in decisions(near, agent, detector, heard if plot else None, opinion):
         events.append(event)
         print(_line(event, as_json), flush=True)
     keys = detector.digits()
@@ -60,8 +73,15 @@ def listen(file: Path, far: Path | None, as_json: bool, plot: Path | None, setti
     return 0
 
 
-def decisions(near: Pcm, far: Pcm, detector: TurnDetector, heard: list[Heard] | None = None) -> Iterator[TurnEvent]:
-    """Feeds both recordings (int16, 8 kHz, aligned) to `detector`, block by block; `heard` gets a note per block."""
+def decisions(
+    near: Pcm,
+    far: Pcm,
+    detector: TurnDetector,
+    heard: list[Heard] | None = None,
+    opinion: Opinion | None = None,
+) -> Iterator[TurnEvent]:
+    """Feeds both recordings (int16, 8 kHz, aligned) to `detector`, block by block; `heard` gets a note per block. The
+    answers of `opinion` are there at once; in a call they take as long as they take."""
     left = agent_left(far)
     blocks = len(near) // BLOCK
     left = np.concatenate((left, np.zeros(max(0, blocks - len(left)), np.int64)))
@@ -70,6 +90,8 @@ def decisions(near: Pcm, far: Pcm, detector: TurnDetector, heard: list[Heard] | 
         if remaining:
             detector.played(Frame(far[span].tobytes(), PCM16_8K))
         yield from detector.push(Frame(near[span].tobytes(), PCM16_8K), remaining)
+        if opinion is not None and detector.wants_opinion:
+            detector.opinion(opinion(near[max(0, n + 1 - OPINION_BLOCKS) * BLOCK : span.stop], RATE))
         if heard is not None:
             heard.append(_state(detector))
 

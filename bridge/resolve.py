@@ -104,6 +104,7 @@ def _agent(name: str, settings: AgentSettings, parameters: Mapping[str, str]) ->
         language=settings.language,
         tools=tuple(_tool(tool) for tool in settings.tools),
         turns=settings.turns,
+        line=settings.line,
         silence=Silence(silence.after, silence.prompts) if silence else None,
         bridge_phrase_after_ms=settings.bridge_phrase_after,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from audio import frame, g711
+from audio.auto_gain import AutoGain
 from audio.frame import Format
 from audio.resample import Resampler, convert
 from providers.base import (
@@ -30,11 +31,12 @@ from providers.base import (
 
 class Translator:
     """A codec seen from a leg: audio in commands and events is in the leg's format. Where the codec speaks that format
-    too, bytes pass through untouched."""
+    too, bytes pass through untouched. `gain`: all caller audio, streamed or seeded, goes through it, in order."""
 
-    def __init__(self, codec: Codec, leg: Format) -> None:
+    def __init__(self, codec: Codec, leg: Format, gain: AutoGain | None = None) -> None:
         self._codec = codec
         self._leg = leg
+        self._gain = gain
         self._inward = Converter(leg, codec.input_format) if leg != codec.input_format else None
         # 16-bit audio goes through a converter in any case, which sees to it that samples are whole.
         same = leg == codec.output_format and leg.width == 1
@@ -53,6 +55,8 @@ class Translator:
 
     def encode(self, command: Command) -> list[str | bytes]:
         """Messages to send for the command."""
+        if self._gain is not None:
+            command = _raised(command, self._gain)
         inward = self._inward
         if inward is None:
             return self._codec.encode(command)
@@ -148,6 +152,17 @@ class Converter:
         """Forget what is on its way through."""
         if self._resampler is not None:
             self._resampler.reset()
+
+
+def _raised(command: Command, gain: AutoGain) -> Command:
+    if isinstance(command, Audio):
+        return Audio(gain.process(command.data))
+    if isinstance(command, Seed):
+        raised = (
+            replace(item, data=gain.process(item.data)) if isinstance(item, Speech) else item for item in command.items
+        )
+        return Seed(tuple(raised))
+    return command
 
 
 def _whole(data: bytes, format: Format) -> bytes:

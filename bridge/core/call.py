@@ -27,9 +27,11 @@ from bridge.core.events import (
     Gone,
     LegBack,
     LegLost,
+    LineAway,
     LinkDown,
     LinkUp,
     Mark,
+    Opinion,
     Pulled,
     Remark,
     Suspect,
@@ -72,7 +74,7 @@ class Call:
             Pulled: self._pulled,
             FromLink: self._from_link,
             Mark: lambda event: speaker.marked(event.name),
-            Dtmf: lambda event: self._floor.key(event.digit),
+            Dtmf: lambda event: self._floor.keys.reported(event.digit),
             LinkUp: self._link_up,
             LinkDown: self._link_down,
             Suspect: self._suspect,
@@ -80,6 +82,8 @@ class Call:
             ToolDone: self._tool_done,
             LegLost: self._leg_lost,
             LegBack: self._leg_back,
+            LineAway: self._floor.line_away,
+            Opinion: self._opinion,
             Gone: lambda event: self._end(event.reason),
             Excluded: lambda event: failover.exclude(event.providers),
             Drain: self._drain,
@@ -101,7 +105,7 @@ class Call:
             "retry": failover.retry,
             "hold": failover.last_rung.give_up,
             "tools hold": failover.tools_settled,
-            "keys": self._floor.keys_done,
+            "keys": self._floor.keys.due,
             "silence": self._floor.silence,
             "ping": self._floor.ping,
             "message": lambda: self._finish("goodbye", "message taken"),
@@ -277,7 +281,12 @@ class Call:
         self._desk.playout.attach()
         self._desk.timers.clear("leg")
         self._desk.note("noticed", what="the caller's stream is attached again")
+        self._floor.away()
         self._floor.listen()
+
+    def _opinion(self, event: Opinion) -> None:
+        if self._floor.opinions is not None:
+            self._floor.opinions.told(event)
 
     # -------------------------------------------------------------------------------------------------------- the end
 
@@ -319,5 +328,7 @@ class Call:
         for link in self._links.all():
             self._links.close(link, "call ended")
         desk.timers.clear_all()
+        if self._floor.concealed:
+            desk.note("concealed", ms=desk.ms(self._floor.concealed))
         desk.note("call_ended", reason=reason)
         self.ended = True

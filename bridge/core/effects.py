@@ -80,6 +80,15 @@ class RunTool:
 
 
 @dataclass(frozen=True, slots=True)
+class AskOpinion:
+    """The caller pauses: ask the agent's function (`turns.opinion`) whether the turn is over. `sound`: the last seconds
+    of the caller, in the leg's wire form. Opinion with the same `request` follows exactly once, soon or too late."""
+
+    request: int
+    sound: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Health:
     """Evidence for the shared health board. `fault` None: the provider generated audio, `first_audio_ms` after the
     ask, on a link that was dialled `link_age_ms` before."""
@@ -112,4 +121,19 @@ class HangUp:
     reason: str
 
 
-Effect = Choose | Open | Send | Ping | Close | Emit | ClearLeg | SendMark | RunTool | Health | Note | Transfer | HangUp
+Effect = (
+    Choose
+    | Open
+    | Send
+    | Ping
+    | Close
+    | Emit
+    | ClearLeg
+    | SendMark
+    | RunTool
+    | AskOpinion
+    | Health
+    | Note
+    | Transfer
+    | HangUp
+)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from audio.auto_gain import AutoGain
 from audio.turns import TurnDetector
 from bridge.core.call import Call
 from bridge.core.effects import Close, Effect, Open, Send
@@ -94,8 +95,12 @@ class Engine:
                 continue
             if kind is Open:
                 target = self._targets[effect.provider]  # type: ignore[union-attr]
-                self._translators[effect.link] = Translator(codec_for(target, self._spec.leg), self._spec.leg)  # type: ignore[union-attr]
+                self._translators[effect.link] = self._translator(target)  # type: ignore[union-attr]
             elif kind is Close:
                 self._translators.pop(effect.link, None)  # type: ignore[union-attr]
             actions.append(effect)
         return actions
+
+    def _translator(self, target: Target) -> Translator:
+        leg = self._spec.leg
+        return Translator(codec_for(target, leg), leg, AutoGain(leg) if self._spec.agent.line.auto_gain else None)

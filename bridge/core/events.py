@@ -42,6 +42,14 @@ class LegBack:
 
 
 @dataclass(frozen=True, slots=True)
+class LineAway:
+    """The caller's leg brought nothing for `ms`, at this place of the stream: a hold, or a loss too long to cover. Of
+    it the frames before this event cover a moment, and the stream has no more samples."""
+
+    ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Gone:
     """The caller hung up, or the grace time passed."""
 
@@ -109,6 +117,16 @@ class ToolDone:
 
 
 @dataclass(frozen=True, slots=True)
+class Opinion:
+    """Answer to AskOpinion: does what the caller said sound `complete`? None: there is no answer, for the reason
+    `problem`."""
+
+    request: int
+    complete: bool | None
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Excluded:
     """A reload of the configuration forbids these providers from now on."""
 
@@ -140,6 +158,7 @@ Event = (
     | Mark
     | LegLost
     | LegBack
+    | LineAway
     | Gone
     | Pulled
     | LinkUp
@@ -148,6 +167,7 @@ Event = (
     | Suspect
     | Chosen
     | ToolDone
+    | Opinion
     | Excluded
     | Drain
     | Remark

@@ -10,15 +10,18 @@ from bridge.core.asks import Asks
 from bridge.core.conversation import Exchange, ExchangeSort, Reply, Turn
 from bridge.core.desk import Desk
 from bridge.core.effects import Ping
-from bridge.core.events import CallerAudio
+from bridge.core.events import CallerAudio, LineAway
 from bridge.core.failover import Failover
+from bridge.core.keys import Keys
 from bridge.core.links import Link, Links
+from bridge.core.opinions import SOUND_MS, Opinions
 from bridge.core.speaker import Speaker
 from providers.base import Audio, BeginTurn, EndTurn, Seed, Text
 
 KEEP_MS = 3000  # of the tape between turns: a turn is noticed after it began
 TEXT_WAIT_MS = 30_000
 TRIM_EVERY = 64  # frames
+KEYS_EVERY = 4
 ASKS_FOR_NUMBER = re.compile(
     r"\b(number|digits?|code|pin|spell(ing)?|postcode|nummer|ziffern|buchstabier\w*|numéro|chiffres|épel\w*|número|dígitos)\b"
     r"[^.!?]*\?\s*$",
@@ -48,10 +51,14 @@ class Floor:
         self._failover = failover
         self._finish = finish
         self._preroll = desk.samples(desk.spec.agent.turns.preroll_ms)
-        self._digits = ""
+        asking = bool(desk.spec.agent.turns.opinion)
+        self._keep = desk.samples(SOUND_MS if asking else KEEP_MS)
         self._frames = 0
         self._prompts = 0
         self.turn: Turn | None = None
+        self.keys = Keys(desk, self._keyed)
+        self.opinions = Opinions(desk, ears) if asking else None
+        self.concealed = 0  # samples of the caller made up to cover losses
 
     # -------------------------------------------------------------------------------------------------- caller audio
 
@@ -65,13 +72,31 @@ class Floor:
                 self._links.send(link, Audio(frame.data))
         for heard in self._ears.push(frame, desk.playout.left(desk.now)):
             self._turn_event(heard)
+        if frame.concealed:
+            self.concealed += frame.samples
+        if self.opinions is not None:
+            self.opinions.look()
         self._frames += 1
-        if self._frames % TRIM_EVERY == 0:
-            self._trim()
+        if self._frames % KEYS_EVERY == 0:
+            keys = self._ears.digits()
+            if keys:
+                self.keys.heard(keys)
+            if self._frames % TRIM_EVERY == 0:
+                self._trim()
+
+    def away(self) -> None:
+        """The line was away: what the caller said before is a turn of its own. The tape has nothing of the gap, so
+        neither has the detector: its positions and the tape's stay the same."""
+        for heard in self._ears.skip(0):
+            self._turn_event(heard)
+
+    def line_away(self, event: LineAway) -> None:
+        self._desk.note("line_away", ms=event.ms)
+        self.away()
 
     def _trim(self) -> None:
         desk = self._desk
-        keep = desk.tape.end - desk.samples(KEEP_MS)
+        keep = desk.tape.end - self._keep
         if self.turn is not None:
             keep = min(keep, self.turn.began)
         keep = min(keep, desk.conversation.oldest_needed(desk.tape.end, desk.samples(TEXT_WAIT_MS)) - self._preroll)
@@ -276,23 +301,9 @@ class Floor:
 
     # ---------------------------------------------------------------------------------------------------------- keys
 
-    def key(self, digit: str) -> None:
-        """Digits collect until # or a pause, then count as a turn."""
-        self._desk.note("dtmf", digit=digit)
-        self._digits += digit
-        self._desk.timers.clear("silence")
-        if digit == "#" or len(self._digits) >= 64:
-            self.keys_done()
-        else:
-            self._desk.after("keys", self._desk.deadlines.key_gap)
-
-    def keys_done(self) -> None:
-        """The timer "keys", or the closing #."""
+    def _keyed(self, digits: str) -> None:
+        """Keys count as a turn."""
         desk = self._desk
-        desk.timers.clear("keys")
-        digits, self._digits = self._digits, ""
-        if not digits:
-            return
         position = desk.tape.end
         turn = desk.conversation.new_turn(position, "keys")
         turn.ended = position
@@ -330,7 +341,8 @@ class Floor:
     def listen(self) -> None:
         """Nobody speaks and nobody is owed anything: start the clock of the silence policy."""
         silence = self._desk.spec.agent.silence
-        if silence is not None and self.turn is None and not self._digits and self._desk.conversation.open is None:
+        busy = self.turn is not None or self.keys.collecting or self._desk.conversation.open is not None
+        if silence is not None and not busy:
             self._desk.after("silence", silence.after_ms)
 
     def silence(self) -> None:

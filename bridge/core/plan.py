@@ -76,6 +76,13 @@ class Silence:
 
 
 @dataclass(frozen=True, slots=True)
+class Line:
+    """What is done to the sound of the line. `auto_gain`: providers get a quiet caller raised."""
+
+    auto_gain: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Agent:
     """Who speaks. `greeting` empty: the caller speaks first."""
 
@@ -85,6 +92,7 @@ class Agent:
     language: str = ""
     tools: tuple[Tool, ...] = ()
     turns: TurnSettings = field(default_factory=TurnSettings)
+    line: Line = field(default_factory=Line)
     silence: Silence | None = field(default_factory=Silence)
     bridge_phrase_after_ms: int | None = None
 

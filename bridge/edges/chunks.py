@@ -2,87 +2,138 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 HOLD: Final = 3
 """Chunks held back while an earlier one is missing: 60 ms of telephony."""
 
+PAUSE_MS: Final = 1000
+"""Numbers that follow each other, with times of the carrier this far apart: the line was away between them. Less may be
+a clock that is not the sound's."""
+
 _RESTART: Final = 50  # numbers further back than this are a new count, not old audio
 _PATIENCE: Final = 5  # repeats of a number before the numbers are no longer believed
+_LONE: Final = 8  # chunks in a row, each with others missing before it: whoever numbers these does not number chunks
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """Here `size` bytes of audio did not come, and will not be waited for any longer."""
+
+    size: int
 
 
 class ChunkOrder:
     """Audio comes out in the order of its numbers. A chunk in order passes at once; behind a missing one at most `HOLD`
-    are held, then the missing one is given up. Counts what went wrong in `late`, `lost` and `repeated`."""
+    are held, then the missing one is given up and `Missing` stands in its place. Counts what went wrong in `late`,
+    `lost` and `repeated`.
 
-    def __init__(self) -> None:
+    How much is missing follows from the numbers. The carrier's times (`stamp`, ms) may say that it was less, or that
+    there was a pause; times that stand still say nothing. `rate`: bytes per millisecond.
+    """
+
+    def __init__(self, rate: int = 8) -> None:
+        self._rate = rate
         self._next: int | None = None
         self._written = ""  # the next number as it stands on the wire
-        self._held: dict[int, bytes] = {}
+        self._held: dict[int, tuple[bytes, int | None]] = {}
         self._last = b""
+        self._stamp = -1  # of the last chunk passed on; -1: unknown
+        self._after_gap = -1  # number of the chunk before which something was missing last
+        self._lone = 0
         self._trusted = True
         self.late = 0
         self.lost = 0
         self.repeated = 0
 
-    def follows(self, written: object, audio: bytes) -> bool:
+    def follows(self, written: object, audio: bytes, stamp: object = None) -> bool:
         """Whether a chunk whose number is `written` like this is simply the next one, as nearly all are; then it counts
         as passed on. False says nothing: ask `add`."""
         if written != self._written or self._held or self._next is None:
             return False
+        try:
+            at = int(stamp)  # type: ignore[call-overload]
+        except (TypeError, ValueError, OverflowError):
+            at = self._stamp
+        if at - self._stamp > PAUSE_MS:
+            return False
+        self._stamp = at
         self._next += 1
         self._written = str(self._next)
         self._last = audio
         return True
 
-    def add(self, number: int, audio: bytes) -> list[bytes]:
+    def add(self, number: int, audio: bytes, stamp: object = None) -> list[bytes | Missing]:
         """What may be passed on now."""
-        pieces = self._add(number, audio)
+        pieces = self._add(number, audio, _milliseconds(stamp))
         self._written = str(self._next)
         return pieces
 
-    def _add(self, number: int, audio: bytes) -> list[bytes]:
+    def _add(self, number: int, audio: bytes, stamp: int | None) -> list[bytes | Missing]:
         expected = self._next
         if (expected is None or number == expected) and not self._held:
-            self._next, self._last = number + 1, audio
-            return [audio]
+            return self._pass(number, audio, stamp)
         if not self._trusted or expected is None:
             return [audio]
         if number < expected:
-            return self._behind(number, expected, audio)
+            return self._behind(number, expected, audio, stamp)
         if number in self._held:
             self.repeated += 1
             return []
-        self._held[number] = audio
+        self._held[number] = audio, stamp
         if number > expected + _RESTART:
             return self.flush()  # a jump, not a gap that could still be filled
         return self._release() if len(self._held) <= HOLD else self.flush()
 
-    def flush(self) -> list[bytes]:
+    def flush(self) -> list[bytes | Missing]:
         """Give up what is missing: everything held, in order."""
         if not self._held:
             return []
         assert self._next is not None
         numbers = sorted(self._held)
         self.lost += min(numbers[-1] + 1 - self._next - len(numbers), _RESTART)
-        audio = [self._held[number] for number in numbers]
-        self._held.clear()
-        self._next, self._last = numbers[-1] + 1, audio[-1]
-        return audio
+        pieces: list[bytes | Missing] = []
+        for number in numbers:
+            pieces += self._pass(number, *self._held.pop(number))
+        return pieces
 
-    def _release(self) -> list[bytes]:
-        audio: list[bytes] = []
+    def _release(self) -> list[bytes | Missing]:
+        pieces: list[bytes | Missing] = []
         assert self._next is not None
-        while (data := self._held.pop(self._next, None)) is not None:
-            audio.append(data)
-            self._next += 1
-            self._last = data
-        return audio
+        while (held := self._held.pop(self._next, None)) is not None:
+            pieces += self._pass(self._next, *held)
+        return pieces
 
-    def _behind(self, number: int, expected: int, audio: bytes) -> list[bytes]:
+    def _pass(self, number: int, audio: bytes, stamp: int | None) -> list[bytes | Missing]:
+        """`audio`, after what is missing before it."""
+        size = self._missing(number, stamp) if self._next is not None else 0
+        self._next, self._last = number + 1, audio
+        if stamp is not None:
+            self._stamp = stamp
+        return [Missing(size), audio] if size else [audio]
+
+    def _missing(self, number: int, stamp: int | None) -> int:
+        """Bytes that are missing before chunk `number`, the next to be passed on."""
+        assert self._next is not None
+        length = len(self._last)
+        counted = (number - self._next) * length
+        if stamp is not None and 0 <= self._stamp < stamp:
+            timed = (stamp - self._stamp) * self._rate - length
+            if timed > counted + PAUSE_MS * self._rate:
+                return timed
+            if timed < counted // 2:
+                return max(0, timed) // length * length if length else 0
+        elif counted:
+            self._lone = self._lone + 1 if self._next == self._after_gap + 1 else 0
+            self._after_gap = number
+            self._trusted = self._trusted and self._lone < _LONE
+        return counted
+
+    def _behind(self, number: int, expected: int, audio: bytes, stamp: int | None) -> list[bytes | Missing]:
         if expected - number > _RESTART:
             out = [*self.flush(), audio]
-            self._next, self._last = number + 1, audio
+            self._next, self._last, self._stamp = number + 1, audio, -1 if stamp is None else stamp
             return out
         if number < expected - 1:
             self.late += 1
@@ -95,6 +146,14 @@ class ChunkOrder:
         new = audio != self._last
         self._last = audio
         return [audio] if new else []
+
+
+def _milliseconds(stamp: object) -> int | None:
+    try:
+        at: int = int(stamp)  # type: ignore[call-overload]
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return at
 
 
 class Reframer:

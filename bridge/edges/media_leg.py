@@ -8,8 +8,10 @@ from typing import Final
 
 import structlog
 
+from audio.conceal import COVER_MS, Concealer
 from audio.frame import Format, Frame
-from bridge.core.events import CallerAudio, Dtmf, Event, Gone, LegBack, LegLost, Mark
+from bridge.core.events import CallerAudio, Dtmf, Event, Gone, LegBack, LegLost, LineAway, Mark
+from bridge.edges.chunks import Missing
 from bridge.edges.switchboard import Running
 from bridge.edges.twilio import Ignored, Key, Played, Start, Stop, TwilioFramer, Unusable
 from bridge.edges.wsock import NORMAL, POLICY, TEXT, UNSUPPORTED, ServerSocket, frame
@@ -18,6 +20,10 @@ log = structlog.get_logger("segue.media_ws")
 
 MAX_WAITING: Final = 500
 """Events kept while a call is being set up (10 s of telephony)."""
+
+LONGEST_LOSS_MS: Final = 400
+"""A loss up to this long keeps its length, so that a turn goes on over it; it is shorter than what ends a turn. After a
+longer one the line was away."""
 
 
 class MediaStream:
@@ -54,7 +60,9 @@ class MediaStream:
             log.warning("stream refused", agent=self.agent, why=item.why)
             self.socket.close(UNSUPPORTED, item.why)
         elif self.leg is not None:
-            if isinstance(item, Key):
+            if isinstance(item, Missing):
+                self.leg.missing(item.size)
+            elif isinstance(item, Key):
                 self.leg.tell(Dtmf(item.digit))
             elif isinstance(item, Played):
                 self.leg.tell(Mark(item.name))
@@ -104,6 +112,7 @@ class MediaLeg:
         self._stream: MediaStream | None = None
         self._running: Running | None = None
         self._waiting: list[Event | str] = []
+        self._concealer = Concealer(format)
 
     @property
     def over(self) -> bool:
@@ -118,6 +127,7 @@ class MediaLeg:
         if before is not None:
             before.socket.abort("another stream took over")
             self.tell(LegLost())
+        self._concealer = Concealer(self.format)  # nothing of the stream before runs into this one
         stream.adopt(self)
 
     def resumed(self) -> None:
@@ -142,10 +152,23 @@ class MediaLeg:
 
     def heard(self, data: bytes) -> None:
         """20 ms of the caller."""
+        event = CallerAudio(self._concealer.received(Frame(data, self.format)))
         if self._running is not None:
-            self._running.dispatch(CallerAudio(Frame(data, self.format)))
+            self._running.dispatch(event)
         else:
-            self.tell(CallerAudio(Frame(data, self.format)))
+            self.tell(event)
+
+    def missing(self, size: int) -> None:
+        """`size` bytes of the caller were lost on the way here: cover them, as far as a loss can be covered."""
+        form = self.format
+        away = size > form.bytes_for(LONGEST_LOSS_MS)
+        left = form.samples(form.bytes_for(COVER_MS) if away else size)
+        while left > 0:
+            samples = min(left, form.rate // 50)
+            self.tell(CallerAudio(self._concealer.lost(samples)))
+            left -= samples
+        if away:
+            self.tell(LineAway(round(form.ms(size))))
 
     def tell(self, event: Event) -> None:
         if self._running is not None:

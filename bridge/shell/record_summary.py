@@ -38,6 +38,7 @@ class _Fold:
         self._ms = 0
         self._head: dict[str, Any] = {"agent": "", "providers": [], "leg": ""}
         self._ended: str | None = None
+        self._concealed = 0
         self._turns: dict[int, dict[str, Any]] = {}
         self._speech: list[dict[str, Any]] = []
         self._exchanges: dict[int, dict[str, Any]] = {}
@@ -49,7 +50,7 @@ class _Fold:
             name: []
             for name in (
                 "swaps", "faults", "barge_in", "cut", "underrun", "dtmf", "silence_prompt", "phrase",
-                "last_rung", "noticed",
+                "last_rung", "noticed", "opinion", "line_away",
             )
         }  # fmt: skip
 
@@ -72,6 +73,9 @@ class _Fold:
 
     def _call_ended(self, fields: Mapping[str, Any]) -> None:
         self._ended = str(fields.get("reason", ""))
+
+    def _line_covered(self, fields: Mapping[str, Any]) -> None:
+        self._concealed = fields.get("ms", 0)
 
     def _turn(self, fields: Mapping[str, Any]) -> dict[str, Any]:
         number = fields.get("turn", 0)
@@ -254,6 +258,8 @@ class _Fold:
                 "cuts": len(lists["cut"]),
                 "underruns": len(lists["underrun"]),
                 "underrun_ms": sum(item.get("ms") or 0 for item in lists["underrun"]),
+                "concealed_ms": self._concealed,
+                "away_ms": sum(item.get("ms") or 0 for item in lists["line_away"]),
                 "tokens": _add_tokens(self._usage),
                 "tokens_again": _add_tokens(swap["again"] for swap in swaps),
             },
@@ -276,6 +282,8 @@ class _Fold:
             "phrases": lists["phrase"],
             "last_rung": lists["last_rung"],
             "noticed": lists["noticed"],
+            "opinions": lists["opinion"],
+            "line_away": lists["line_away"],
         }
 
     def _placed_turns(self) -> list[dict[str, Any]]:
@@ -345,6 +353,7 @@ class _Fold:
     _HANDLERS: Mapping[str, Callable[[_Fold, Mapping[str, Any]], None]] = {
         "call_started": _call_started,
         "call_ended": _call_ended,
+        "concealed": _line_covered,
         "turn_began": _turn_began,
         "turn_ended": _turn_ended,
         "turn_withdrawn": _turn_withdrawn,

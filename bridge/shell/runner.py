@@ -22,6 +22,7 @@ from typing import Any
 import structlog
 
 from bridge.core.effects import (
+    AskOpinion,
     Choose,
     ClearLeg,
     Close,
@@ -112,6 +113,7 @@ class CallRunner:
             Choose: self._choose,
             Health: self._health,
             RunTool: self._run_tool,
+            AskOpinion: self._ask_opinion,
             Transfer: self._transfer,
             HangUp: self._hang_up,
         }
@@ -338,6 +340,10 @@ class CallRunner:
 
     def _run_tool(self, action: RunTool) -> None:
         self._services.tools.run(self.spec.call_id, action, self._tools.get(action.name), self.dispatch)
+
+    def _ask_opinion(self, action: AskOpinion) -> None:
+        spec = self.spec
+        self._services.opinions.ask(spec.call_id, spec.agent.turns.opinion, action, spec.leg, self.dispatch)
 
     def _note(self, note: Note) -> None:
         if note.kind == "fault":

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from bridge.core.effects import Note, RunTool
 from bridge.core.events import ToolDone
 from bridge.shell.endpoints import ToolEndpoint
 from bridge.shell.health import HealthBoard
+from bridge.shell.opinions import Opinions
 from bridge.shell.pacer import Pacer
 from bridge.shell.socket import Handler, LinkSocket, connect
 from providers.base import Dial
@@ -38,3 +39,4 @@ class Services:
     tools: ToolRunner
     connect: Callable[[Dial, Handler], LinkSocket] = connect
     watchers: Sequence[Watcher] = ()
+    opinions: Opinions = field(default_factory=Opinions)

@@ -58,6 +58,7 @@ class ScriptedEars:
         self.consumed = 0
         self.heard_far = 0
         self.expected: list[str] = []
+        self.skipped: list[int] = []
 
     def at(self, ms: int, kind: str, about_ms: int | None = None) -> None:
         self.script.append((ms * 8, kind, (ms if about_ms is None else about_ms) * 8))
@@ -76,6 +77,13 @@ class ScriptedEars:
 
     def expect(self, what: str) -> None:
         self.expected.append(what)
+
+    def skip(self, samples: int) -> list[TurnEvent]:
+        self.skipped.append(samples)
+        return []
+
+    def digits(self) -> str:
+        return ""
 
 
 @dataclass

@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import random
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.edges.chunks import HOLD, ChunkOrder, Reframer
+from bridge.edges.chunks import HOLD, ChunkOrder, Missing, Reframer
 
 
 def audio(number: int) -> bytes:
@@ -18,8 +19,22 @@ def play(order: ChunkOrder, *numbers: int) -> list[bytes]:
 
 
 def arrive(order: ChunkOrder, number: int, data: bytes) -> list[bytes]:
-    """One chunk, the short way where there is one."""
-    return [data] if order.follows(str(number), data) else order.add(number, data)
+    """One chunk, the short way where there is one; what is missing is left out."""
+    pieces = [data] if order.follows(str(number), data) else order.add(number, data)
+    return [piece for piece in pieces if isinstance(piece, bytes)]
+
+
+FRAME = 160
+
+
+def timed(order: ChunkOrder, *chunks: tuple[int, object]) -> list[int]:
+    """Chunks of 20 ms by number and time: the numbers that came out, what was missing as negative milliseconds."""
+    out: list[int] = []
+    for number, stamp in chunks:
+        data = number.to_bytes(2, "big") * (FRAME // 2)
+        for piece in [data] if order.follows(str(number), data, stamp) else order.add(number, data, stamp):
+            out.append(-piece.size // 8 if isinstance(piece, Missing) else int.from_bytes(piece[:2], "big"))
+    return out
 
 
 def chunks(*numbers: int) -> list[bytes]:
@@ -33,12 +48,13 @@ def test_what_is_in_order_passes_at_once() -> None:
     assert (order.late, order.lost, order.repeated) == (0, 0, 0)
 
 
-@given(st.lists(st.integers(0, 12), max_size=60))
-def test_the_short_way_changes_nothing(numbers: list[int]) -> None:
+@given(st.lists(st.tuples(st.integers(0, 12), st.none() | st.integers(-5, 4000) | st.floats()), max_size=60))
+def test_the_short_way_changes_nothing(came: list[tuple[int, object]]) -> None:
     short, long = ChunkOrder(), ChunkOrder()
-    for index, number in enumerate(numbers):
+    for index, (number, stamp) in enumerate(came):
         data = b"%d" % (index % 7)
-        assert arrive(short, number, data) == long.add(number, data)
+        pieces = [data] if short.follows(str(number), data, stamp) else short.add(number, data, stamp)
+        assert pieces == long.add(number, data, stamp)
         assert (short.late, short.lost, short.repeated) == (long.late, long.lost, long.repeated)
     assert short.flush() == long.flush()
 
@@ -66,7 +82,7 @@ def test_a_missing_chunk_is_given_up_after_three_more() -> None:
 def test_flush_gives_what_is_held() -> None:
     order = ChunkOrder()
     play(order, 1, 3)
-    assert order.flush() == chunks(3)
+    assert order.flush() == [Missing(len(audio(1))), audio(3)]
     assert order.flush() == []
 
 
@@ -110,7 +126,7 @@ def test_within_the_window_any_order_comes_out_right(rng: random.Random, count: 
     keys = {number: number + rng.uniform(0, HOLD - 0.01) for number in range(1, count)}
     arriving = [0, *sorted(keys, key=lambda number: keys[number])]
     order = ChunkOrder()
-    assert play(order, *arriving) + order.flush() == chunks(*range(count))
+    assert [*play(order, *arriving), *order.flush()] == chunks(*range(count))
     assert (order.late, order.lost, order.repeated) == (0, 0, 0)
 
 
@@ -120,9 +136,51 @@ def test_any_numbers_at_all_lose_no_more_than_is_counted(numbers: list[int]) -> 
     out: list[bytes] = []
     for index, number in enumerate(numbers):
         out += arrive(order, number, b"%d" % index)
-    out += order.flush()
+    out += [piece for piece in order.flush() if isinstance(piece, bytes)]
     assert len(out) == len(set(out))
     assert len(out) >= len(numbers) - order.late - order.repeated
+
+
+# ------------------------------------------------------------------------------------------------------ what is missing
+
+
+@pytest.mark.parametrize("stamps", [[20 * n for n in range(12)], [None] * 12, ["x"] * 12, ["20"] * 12, [0] * 12])
+def test_what_is_missing_stands_in_its_place_and_is_as_long(stamps: list[object]) -> None:
+    order = ChunkOrder()
+    came = [(n, stamps[n]) for n in (1, 2, 4, 5, 6, 7, 10, 11)]
+    assert timed(order, *came) == [1, 2, -20, 4, 5, 6, 7]
+    rest = order.flush()
+    assert [getattr(piece, "size", 0) for piece in rest] == [2 * FRAME, 0, 0]
+    assert order.lost == 3
+
+
+def test_holes_behind_each_other_are_each_in_their_place() -> None:
+    order = ChunkOrder()
+    assert timed(order, (1, "0"), (3, "40"), (5, "80"), (6, "100"), (9, "160")) == [1, -20, 3, -20, 5, 6, -40, 9]
+
+
+def test_times_that_go_on_say_that_nothing_is_missing() -> None:
+    order = ChunkOrder()
+    assert timed(order, *((3 * n, str(20 * n)) for n in range(1, 40))) == [3 * n for n in range(1, 38)]
+    order = ChunkOrder()
+    assert timed(order, (1, "20"), (5000, "40"), (5001, "60")) == [1, 5000, 5001]
+
+
+def test_whoever_does_not_number_chunks_is_found_out() -> None:
+    order = ChunkOrder()
+    heard = timed(order, *((2 * n, None) for n in range(1, 200)))
+    assert [number for number in heard if number > 0] == [2 * n for n in range(1, 200)]
+    assert sum(number < 0 for number in heard) <= 12
+
+
+def test_a_pause_in_the_carriers_times_is_told_though_no_number_is_missing() -> None:
+    order = ChunkOrder()
+    assert timed(order, (1, "20"), (2, "40"), (3, "2060"), (4, "2080")) == [1, 2, -2000, 3, 4]
+    assert order.lost == 0
+    # A second, and numbers that stand for less than the time that passed.
+    assert timed(order, (5, "2900"), (7, "9000"), (8, "9020"), (9, "9040"), (10, "9060")) == [
+        5, -6080, 7, 8, 9, 10,
+    ]  # fmt: skip
 
 
 @given(st.binary(max_size=2000), st.lists(st.integers(1, 700), max_size=30))
