@@ -10,7 +10,7 @@ LOW = (697.0, 770.0, 852.0, 941.0)
 HIGH = (1209.0, 1336.0, 1477.0, 1633.0)
 KEYS = ("123A", "456B", "789C", "*0#D")
 STEADY_DB = 0.6  # a key's level moves less than this from block to block
-PURITY = 0.7  # share of a block's energy in its two tones
+PURITY = 0.8  # share of a block's energy in its two tones
 TWIST = 10.0  # power ratio allowed between the two tones (ITU-T Q.24 asks for 4 to 8 dB)
 RELEASE = 2  # blocks without the key that end a press
 

@@ -37,6 +37,7 @@ class MediaStream:
         self.since = asyncio.get_running_loop().time()
         self._begin = begin
         self._gone = gone
+        self._told: set[str] = set()
         self._noticed: list[str] = []  # before there is a leg
 
     def on_text(self, message: bytes) -> None:
@@ -52,7 +53,8 @@ class MediaStream:
 
     def _control(self, item: object) -> None:
         if isinstance(item, Ignored):
-            if self.framer.ignored[item.kind] <= 1:  # the first of a kind is told at once, all are counted at the end
+            if item.kind not in self._told:  # the first of a kind is told at once, all are counted at the end
+                self._told.add(item.kind)
                 self.notice(f"ignored {item}")
         elif isinstance(item, Start):
             self._begin(self, item)

@@ -126,8 +126,15 @@ class Ears:
         """The turns' ends are in the script."""
 
     def skip(self, samples: int) -> list[TurnEvent]:
-        """The turns' ends are in the script."""
-        return []
+        """What is open ends; what is left of the utterance is another one."""
+        if not self._said or self._said[0].state == "coming":
+            return []
+        said, now = self._said[0], self.consumed
+        if said.end > now:
+            self._said[0] = Utterance(now, said.end, said.hangover)
+        else:
+            self._said.pop(0)
+        return [TurnEvent("turn_end" if said.state == "turn" else "cancel", min(said.end, now), now)]
 
     def digits(self) -> str:
         return ""
