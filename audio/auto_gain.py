@@ -4,29 +4,31 @@ from __future__ import annotations
 
 from audio.frame import Format, decode, encode
 from audio.gain import Agc
-from audio.levels import Background, level_db
+from audio.levels import SILENT, level_db
 
 BLOCK_MS = 20
-GATE_DB = 9.0  # speech is this far above the floor of the line,
-QUIETEST_DB = -60.0  # ... and not below this
+QUIETEST_DB = -52.0  # nothing below this is speech,
+DROP_DB = 15.0  # ... nor what is so far below the loudest of the last seconds,
+FORGET_DB = 0.04  # ... which is forgotten by this much a block (2 dB a second)
 HOLD_BLOCKS = 10  # the quiet sounds between loud ones belong to the words
 
 
 class AutoGain:
     """One caller's sound in `format`, in the order it was said, in stretches of any length.
 
-    Made for sound that is mostly turns, with the pauses in them and around them: what is far enough above the noise is
-    speech, and so is what comes within 0.2 s of it. Nothing is delayed; what needs no gain comes back as it is. The
-    result depends on what was given before and on nothing else. About 15 us for 20 ms of G.711.
+    Made for turns: sound that is mostly speech, with pauses in it and around it. What is loud as this caller goes is
+    speech, and so is what comes within 0.2 s of it; noise that lies as high as that is raised with it. Nothing is
+    delayed, and what needs no gain comes back as it is. The result depends on what was given before and on nothing
+    else. About 20 us for 20 ms of G.711 that is raised.
     """
 
-    __slots__ = ("_agc", "_background", "_format", "_left", "_step")
+    __slots__ = ("_agc", "_format", "_left", "_loudest", "_step")
 
     def __init__(self, format: Format) -> None:
         self._format = format
         self._step = format.bytes_for(BLOCK_MS)
         self._agc = Agc(format.rate)
-        self._background = Background()
+        self._loudest = SILENT
         self._left = 0  # blocks that still count as speech
 
     @property
@@ -43,8 +45,8 @@ class AutoGain:
     def _block(self, data: bytes) -> bytes:
         pcm = decode(data, self._format.encoding)
         level = level_db(pcm)
-        self._background.push(level, self._left > 0)
-        if level >= max(QUIETEST_DB, self._background.floor + GATE_DB):
+        self._loudest = max(level, self._loudest - FORGET_DB)
+        if level >= max(QUIETEST_DB, self._loudest - DROP_DB):
             self._left = HOLD_BLOCKS
         elif self._left:
             self._left -= 1

@@ -211,7 +211,7 @@ def _agent(path: Path, agent: AgentSettings, config: Config) -> Iterator[Finding
         try:
             opinions.find(agent.turns.opinion)
         except ValueError as error:
-            hint = "package.module:function, installed beside Segue or on PYTHONPATH; leave the key out to ask nobody"
+            hint = "install it where Segue runs, or put its folder on PYTHONPATH"
             yield (*path, "turns", "opinion"), str(error), hint
     if agent.silence is not None and agent.silence.after < 1000:
         yield (*path, "silence", "after"), "must be at least 1s", "silence: off turns it off"

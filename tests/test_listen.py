@@ -7,10 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from audio.files import write_audio
+from audio.frame import Pcm
 from audio.turns import TurnSettings
-from bridge.listen import agent_left, listen
+from bridge.cli import app
+from bridge.cli_errors import UserError
+from bridge.listen import Opinion, agent_left, listen
 from tests.audio.lines import RATE, line, voice
 
 
@@ -83,3 +87,46 @@ def test_a_silence_has_no_decisions(tmp_path: Path, capsys: pytest.CaptureFixtur
     write_audio(tmp_path / "silence.wav", np.zeros(RATE, np.int16), RATE)
     assert listen(tmp_path / "silence.wav", None, True, None, TurnSettings()) == 0
     assert capsys.readouterr().out == ""
+
+
+def test_an_opinion_is_asked_in_each_pause_with_the_last_seconds(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    near = line(7.0, voice(2.0, -22), 0.6, voice(1.0, -22, seed=3), 3.0)
+    write_audio(tmp_path / "near.wav", near, RATE)
+    asked: list[tuple[int, int]] = []
+
+    def at_once(pcm: Pcm, rate: int) -> bool:
+        assert pcm.dtype == np.int16
+        asked.append((len(pcm), rate))
+        return len(asked) > 1
+
+    def ends(opinion: Opinion | None) -> list[float]:
+        settings = TurnSettings(hangover_ms=900, adaptive=False)
+        assert listen(tmp_path / "near.wav", None, True, None, settings, opinion) == 0
+        events = [json.loads(text) for text in capsys.readouterr().out.splitlines()]
+        return [event["t"] for event in events if event["type"] == "turn_end"]
+
+    plain, told = ends(None), ends(at_once)
+    assert asked == [(8 * RATE, RATE)] * 2
+    assert len(plain) == len(told) == 1
+    assert told[0] == pytest.approx(plain[0] - 0.6, abs=0.03)
+
+
+def test_the_command_finds_its_opinion_or_says_why_not(call: tuple[Path, Path]) -> None:
+    runner = CliRunner()
+    done = runner.invoke(app, ["listen", str(call[0]), "--opinion", "no_such_judge:yes"])
+    assert isinstance(done.exception, UserError)
+    assert str(done.exception).startswith('--opinion "no_such_judge:yes": no_such_judge cannot be imported')
+    done = runner.invoke(app, ["listen", str(call[0]), "--opinion", "tests.test_listen:shrug"])
+    assert isinstance(done.exception, UserError) and "it answered 'who knows'" in str(done.exception)
+    done = runner.invoke(app, ["listen", str(call[0]), "--json", "--opinion", "tests.test_listen:over"])
+    assert done.exit_code == 0 and done.output.count("turn_end") == 3
+
+
+def shrug(pcm: Pcm, rate: int) -> str:
+    return "who knows"
+
+
+def over(pcm: Pcm, rate: int) -> float:
+    return 0.9

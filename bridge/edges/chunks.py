@@ -37,9 +37,10 @@ class ChunkOrder:
         self._rate = rate
         self._next: int | None = None
         self._written = ""  # the next number as it stands on the wire
-        self._held: dict[int, tuple[bytes, int | None]] = {}
+        self._held: dict[int, tuple[bytes, object]] = {}
         self._last = b""
-        self._stamp = -1  # of the last chunk passed on; -1: unknown
+        self._stamp: object = None  # of the last chunk passed on
+        self._second = ""  # its whole seconds as they stand on the wire
         self._after_gap = -1  # number of the chunk before which something was missing last
         self._lone = 0
         self._trusted = True
@@ -52,13 +53,9 @@ class ChunkOrder:
         as passed on. False says nothing: ask `add`."""
         if written != self._written or self._held or self._next is None:
             return False
-        try:
-            at = int(stamp)  # type: ignore[call-overload]
-        except (TypeError, ValueError, OverflowError):
-            at = self._stamp
-        if at - self._stamp > PAUSE_MS:
+        if (type(stamp) is not str or stamp[:-3] != self._second) and self._paused(stamp):
             return False
-        self._stamp = at
+        self._stamp = stamp
         self._next += 1
         self._written = str(self._next)
         self._last = audio
@@ -66,11 +63,11 @@ class ChunkOrder:
 
     def add(self, number: int, audio: bytes, stamp: object = None) -> list[bytes | Missing]:
         """What may be passed on now."""
-        pieces = self._add(number, audio, _milliseconds(stamp))
+        pieces = self._add(number, audio, stamp)
         self._written = str(self._next)
         return pieces
 
-    def _add(self, number: int, audio: bytes, stamp: int | None) -> list[bytes | Missing]:
+    def _add(self, number: int, audio: bytes, stamp: object) -> list[bytes | Missing]:
         expected = self._next
         if (expected is None or number == expected) and not self._held:
             return self._pass(number, audio, stamp)
@@ -105,21 +102,20 @@ class ChunkOrder:
             pieces += self._pass(self._next, *held)
         return pieces
 
-    def _pass(self, number: int, audio: bytes, stamp: int | None) -> list[bytes | Missing]:
+    def _pass(self, number: int, audio: bytes, stamp: object) -> list[bytes | Missing]:
         """`audio`, after what is missing before it."""
         size = self._missing(number, stamp) if self._next is not None else 0
-        self._next, self._last = number + 1, audio
-        if stamp is not None:
-            self._stamp = stamp
+        self._next, self._last, self._stamp = number + 1, audio, stamp
         return [Missing(size), audio] if size else [audio]
 
-    def _missing(self, number: int, stamp: int | None) -> int:
+    def _missing(self, number: int, stamp: object) -> int:
         """Bytes that are missing before chunk `number`, the next to be passed on."""
         assert self._next is not None
         length = len(self._last)
         counted = (number - self._next) * length
-        if stamp is not None and 0 <= self._stamp < stamp:
-            timed = (stamp - self._stamp) * self._rate - length
+        elapsed = self._elapsed(stamp)
+        if elapsed is not None:
+            timed = elapsed * self._rate - length
             if timed > counted + PAUSE_MS * self._rate:
                 return timed
             if timed < counted // 2:
@@ -130,10 +126,23 @@ class ChunkOrder:
             self._trusted = self._trusted and self._lone < _LONE
         return counted
 
-    def _behind(self, number: int, expected: int, audio: bytes, stamp: int | None) -> list[bytes | Missing]:
+    def _paused(self, stamp: object) -> bool:
+        """Whether there is a pause between the last chunk and the next one, which has `stamp`."""
+        elapsed = self._elapsed(stamp)
+        if elapsed is not None and elapsed > PAUSE_MS:
+            return True
+        self._second = str(stamp)[:-3]
+        return False
+
+    def _elapsed(self, stamp: object) -> int | None:
+        """Since the last chunk, by the carrier's times; None when they say nothing."""
+        now, before = _milliseconds(stamp), _milliseconds(self._stamp)
+        return now - before if now is not None and before is not None and 0 <= before < now else None
+
+    def _behind(self, number: int, expected: int, audio: bytes, stamp: object) -> list[bytes | Missing]:
         if expected - number > _RESTART:
             out = [*self.flush(), audio]
-            self._next, self._last, self._stamp = number + 1, audio, -1 if stamp is None else stamp
+            self._next, self._last, self._stamp = number + 1, audio, stamp
             return out
         if number < expected - 1:
             self.late += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from audio.turns import TurnEvent
 from bridge.core import events as ev
 from bridge.core.plan import Tool
 from providers import base as pb
@@ -190,6 +191,31 @@ def test_a_lost_stream_that_comes_back_goes_on_where_it_was() -> None:
     assert sorted(set(words)) == list(range(20))
     assert len(words) <= 21  # the word that was cut may be heard in two parts
     assert stage.ended is None
+
+
+def test_the_ears_are_told_that_the_stream_was_away() -> None:
+    """Nothing of the gap is on the tape, so nothing of it counts for the detector either."""
+    stage = Stage()
+    stage.later(3000, lambda: stage.dispatch(ev.LegLost()))
+    stage.later(4000, lambda: stage.dispatch(ev.LegBack()))
+    stage.later(6000, lambda: stage.dispatch(ev.LineAway(1300)))
+    stage.run(5000)
+    assert stage.ears.skipped == [0]
+    stage.run(8000)
+    assert stage.ears.skipped == [0, 0]
+    assert stage.noted("line_away") == [{"ms": 1300}]
+
+
+def test_a_line_that_goes_away_under_a_question_answers_what_was_said() -> None:
+    stage = Stage()
+    stage.ears.at(1200, "speech_start", 1000)
+    stage.ears.skip = lambda samples: [TurnEvent("turn_end", 16_000, 16_000)]  # type: ignore[method-assign, assignment]
+    stage.later(2010, lambda: stage.dispatch(ev.LineAway(5000)))
+    stage.run(6000)
+    (note,) = stage.noted("turn_ended")
+    assert note["at_ms"] == 2000
+    assert stage.words() == list(range(10))
+    assert stage.link("a").turns[1] == b"".join(stage.sent_frames)[700 * 8 : 2000 * 8]
 
 
 def test_a_stream_that_stays_away_ends_the_call() -> None:

@@ -1,4 +1,4 @@
-"""Keys by the carrier's report and by their tone: each press counts once, whoever tells of it, and in whatever order."""
+"""Keys by the carrier's report and by their tone: each press counts once, whoever tells of it in whatever order."""
 
 from __future__ import annotations
 

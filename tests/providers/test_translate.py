@@ -7,7 +7,9 @@ import base64
 import numpy as np
 import pytest
 
+from audio.auto_gain import AutoGain
 from audio.frame import PCM16_8K, PCM16_16K, PCM16_24K, PCM16_48K, PCMA, PCMU, Format, Pcm, decode, encode
+from audio.levels import level_db
 from audio.resample import convert
 from providers.base import (
     Ask,
@@ -243,3 +245,50 @@ def test_the_rest_is_the_codecs() -> None:
     assert translator.capabilities == codec("openai", PCMU).capabilities
     assert translator.dial() == codec("openai", PCMU).dial()
     assert translator.fault(SocketClosed(1011)).kind is FaultClass.OVERLOADED
+
+
+# ----------------------------------------------------------------------------------------------------- automatic gain
+
+
+def quiet(leg: Format, seconds: float = 4.0) -> bytes:
+    """A caller at -40 dB with pauses, on a line that hisses at -70."""
+    t = np.arange(int(leg.rate * seconds)) / leg.rate
+    words = (np.sin(2 * np.pi * 0.7 * t) > -0.6) * (1.2 + np.sin(2 * np.pi * 4 * t)) * np.sin(2 * np.pi * 300 * t)
+    hiss = np.random.default_rng(5).normal(0, 10, len(t))
+    return encode(np.asarray(350 * words + hiss, np.int16), leg.encoding)
+
+
+@pytest.mark.parametrize("leg", LEGS, ids=str)
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_quiet_caller_is_raised_in_turns_and_in_the_history(kind: str, leg: Format) -> None:
+    data = quiet(leg)
+    pieces = cut(data, leg.bytes_for(20))
+    gain = AutoGain(leg)
+    link = codec(kind, leg)
+    translator = Translator(link, leg, gain)
+    plain = heard_by_server(kind, say_turn(Translator(codec(kind, leg), leg), pieces))
+    heard = heard_by_server(kind, say_turn(translator, pieces))
+    assert len(heard) == len(plain), "no sample more, none less"
+    form = link.input_format
+    last = slice(len(decode(plain, form.encoding)) * 3 // 4, None)
+    difference = level_db(decode(heard, form.encoding)[last]) - level_db(decode(plain, form.encoding)[last])
+    assert 6 < difference < 15.5
+    # What the session is told of earlier turns goes the same way, with what was learned.
+    (seeded,) = _seeds(translator, data)
+    assert level_db(seeded) > level_db(decode(data, leg.encoding)) + 6
+
+
+def _seeds(translator: Translator, data: bytes) -> list[Pcm]:
+    """The caller's speech of a Seed, as the codec is given it."""
+    given: list[Pcm] = []
+    link = translator._codec
+    encode_ = link.encode
+
+    def spy(command: object) -> list[str | bytes]:
+        if isinstance(command, Seed):
+            given.extend(decode(i.data, link.input_format.encoding) for i in command.items if isinstance(i, Speech))
+        return encode_(command)  # type: ignore[arg-type]
+
+    link.encode = spy  # type: ignore[method-assign, assignment]
+    translator.encode(Seed((Speech(1, data, "t1"), Text("user", "and this", "t2"))))
+    return given

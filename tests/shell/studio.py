@@ -205,6 +205,7 @@ class Studio:
         self._queue: list[Callable[[], None]] = []
         self._busy = False
         self._pacing = False
+        self.caller_on = True
 
     def says(self, at_ms: int, sound: bytes) -> Studio:
         self._say.append((at_ms, sound))
@@ -246,11 +247,12 @@ class Studio:
         for begin, sound in self._say:
             piece = sound[max(0, at - begin) * 8 :][:FRAME] if at >= begin else b""
             data = piece + data[len(piece) :]
-        self.sent += data
-        self._give(
-            lambda: self.recorder.caller(data, self.now),
-            lambda: self.engine.handle(ev.CallerAudio(Frame(data, PCMU)), self.now),
-        )
+        if self.caller_on:
+            self.sent += data
+            self._give(
+                lambda: self.recorder.caller(data, self.now),
+                lambda: self.engine.handle(ev.CallerAudio(Frame(data, PCMU)), self.now),
+            )
         if not self.engine.ended:
             self.later(20, self._frame)
 
@@ -322,6 +324,9 @@ class Studio:
             case fx.RunTool(number):
                 self.tools += 1
                 self.later(150, lambda: self.event(ev.ToolDone(number, '{"order":"on its way"}')))
+            case fx.AskOpinion(request, sound):
+                verdict = ev.Opinion(request, bool(zlib.crc32(sound) & 1))
+                self.later(90, lambda: self.event(verdict))
             case fx.Note():
                 self.notes.append(action)
 

@@ -37,6 +37,22 @@ def test_an_empty_call() -> None:
     assert told((1500, "call_ended", {"reason": "hung up"}))["duration_ms"] == 1500
 
 
+def test_what_the_line_did_is_counted() -> None:
+    quiet = told((900, "call_ended", {"reason": "hung up"}))
+    assert (quiet["totals"]["concealed_ms"], quiet["totals"]["away_ms"]) == (0, 0)
+    assert (quiet["line_away"], quiet["opinions"]) == ([], [])
+    summary = told(
+        (400, "line_away", {"ms": 2000}),
+        (600, "opinion", {"complete": True, "timely": False}),
+        (700, "line_away", {"ms": 500}),
+        (899, "concealed", {"ms": 340}),
+        (900, "call_ended", {"reason": "hung up"}),
+    )
+    assert (summary["totals"]["concealed_ms"], summary["totals"]["away_ms"]) == (340, 2500)
+    assert summary["line_away"] == [{"at_ms": 400, "ms": 2000}, {"at_ms": 700, "ms": 500}]
+    assert summary["opinions"] == [{"at_ms": 600, "complete": True, "timely": False}]
+
+
 def test_a_turn_lies_on_the_calls_clock_and_belongs_to_its_exchange() -> None:
     """Media time runs 200 ms behind the call's; the onset is noted late, the end at once."""
     summary = told(

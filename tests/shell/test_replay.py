@@ -2,28 +2,39 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import random
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from rich.console import Console
 
+from audio.files import read_audio
+from audio.turns import TurnSettings
 from bridge.core import effects as fx
 from bridge.core import events as ev
 from bridge.core.engine import Action, Engine, Transmit
+from bridge.core.plan import Line
 from bridge.shell.record import CallRecorder, Recordings
-from bridge.shell.record_format import EVENTS, MEDIA
+from bridge.shell.record_format import CALLER, CONCEALED, EVENTS, MEDIA, Block
 from bridge.shell.record_read import CallRecord, RecordError
 from bridge.shell.replay import Report, command, replay
 from bridge.shell.timeline import draw
 from providers.base import Failure, HttpRefusal
+from tests.core.test_keys import tones
+from tests.edges.lossy import Edge, chunked, losses
+from tests.edges.test_lossy_line import quieter
 from tests.shell.studio import BEGINNING, SCENES, TOOL, Provider, Studio, play, spec, speech, targets
+from tests.virtual import virtual
+from tests.wire.caller import QUESTIONS
 
 SECOND = 1_000_000_000
 
@@ -96,6 +107,66 @@ def test_calls_full_of_mishaps_are_the_same_too(tmp_path: Path, seed: int) -> No
     assert len(summary["asks"]) == len(asked)
     assert not any(exchange["state"] == "open" for exchange in summary["exchanges"])
     draw(summary, Console(file=io.StringIO()))
+
+
+@virtual
+@pytest.mark.parametrize("seed", range(4))
+async def test_a_call_on_a_bad_line_is_the_same_too(tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lost chunks, a hold, keys in band and reported, a quiet caller raised, opinions: all of it comes with the events,
+    so that nobody is asked again. What was recorded of the caller is what the call was given, bit for bit."""
+    agent = replace(spec().agent, turns=TurnSettings(opinion="judges:asked"), line=Line(auto_gain=True))
+    about = replace(spec(greeting=""), agent=replace(agent, greeting=""))
+    sentence = quieter(read_audio(QUESTIONS / "order_status.flac", 8000), -14)
+    rest = np.zeros(16_000, np.int16)
+    pcm = np.concatenate((rest, sentence, rest, tones("12#", seconds=3.0), sentence, rest, sentence, rest))
+    chunks = chunked(pcm)
+    lost = losses(len(chunks), 0.05, seed) | set(range(770, 840))
+    given: list[ev.Event] = []
+
+    def direct(recorder: CallRecorder) -> Studio:
+        studio = Studio(recorder, about)
+        studio.caller_on = False
+
+        def tell(event: ev.Event) -> None:
+            given.append(event)
+            studio.event(event)
+
+        edge = Edge(tell)
+        for number in sorted(set(range(len(chunks))) - lost):
+            studio.later(20 * number, lambda number=number: edge.chunk(number, chunks[number]))
+        for index, key in enumerate("12#"):
+            at = 4000 + len(sentence) // 8 + 2100 + 250 * index
+            studio.later(at, lambda key=key: studio.event(ev.Dtmf(key)))
+        return studio.run(20 * len(chunks))
+
+    recordings = Recordings(tmp_path)
+    recorder = recordings.open(about, targets())
+    studio = direct(recorder)
+    assert recordings.close()
+    folder = recorder.finished.result(timeout=0)
+    monkeypatch.setattr("bridge.shell.opinions.find", lambda path: pytest.fail("nobody is asked in a replay"))
+    report = replay(folder)
+    assert report.differences == [] and report.missing == ""
+    kinds = {note.kind for note in studio.notes}
+    assert {"concealed", "line_away", "opinion", "dtmf", "turn_ended"} <= kinds
+    frames = [event.frame for event in given if isinstance(event, ev.CallerAudio)]
+    kept = [
+        (step.given.data, step.given.kind == CONCEALED)
+        for step in CallRecord(folder).steps()
+        if isinstance(step.given, Block) and step.given.kind in (CALLER, CONCEALED)
+    ]
+    assert kept == [(frame.data, frame.concealed) for frame in frames]
+    summary = json.loads((folder / "call.json").read_text())
+    assert summary["totals"]["concealed_ms"] == 20 * sum(frame.concealed for frame in frames) > 500
+    assert summary["totals"]["away_ms"] == summary["line_away"][0]["ms"] >= 1400
+    assert [key["digit"] for key in summary["keys"]] == ["1", "2", "#"]
+    appended = b"".join(
+        base64.b64decode(message["audio"])
+        for wire in studio.wires.values()
+        for message in wire.log
+        if message["type"] == "input_audio_buffer.append"
+    )
+    assert appended and appended not in b"".join(data for data, _ in kept if data), "the caller was raised"
 
 
 @pytest.fixture(scope="module")
