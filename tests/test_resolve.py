@@ -13,7 +13,7 @@ from audio.frame import PCM16_16K, PCM16_48K, PCMA, PCMU, Format, decode
 from bridge import config as configuration
 from bridge import phrases
 from bridge.config import Config
-from bridge.core.plan import Deadlines, LastRung, Silence
+from bridge.core.plan import Deadlines, LastRung, Line, Silence
 from bridge.resolve import OWN_PHRASE, ResolvedCall, call_spec, clean, preload, targets
 from bridge.shell.endpoints import ToolEndpoint
 
@@ -38,7 +38,8 @@ agents:
     greeting: "Hello {{customer_name}}."
     language: en
     voices: {one: marin}
-    turns: {hangover_ms: 600}
+    turns: {hangover_ms: 600, opinion: "math:isfinite"}
+    line: {auto_gain: true}
     silence: {after: 8s, prompts: 2}
     bridge_phrase_after: 2s
     variables:
@@ -76,6 +77,7 @@ def test_the_agent(config: Config) -> None:
     agent = resolve(config, customer_name="Ada").spec.agent
     assert agent.instructions == "You speak with Ada of . Ada!"
     assert (agent.greeting, agent.language, agent.turns.hangover_ms) == ("Hello Ada.", "en", 600)
+    assert (agent.turns.opinion, agent.line) == ("math:isfinite", Line(auto_gain=True))
     assert (agent.silence, agent.bridge_phrase_after_ms) == (Silence(8000, 2), 2000)
     hang_up, look_up = agent.tools
     assert hang_up.spec.name == "hang_up" and hang_up.spec.description

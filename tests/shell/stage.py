@@ -172,8 +172,8 @@ def make_spec(call_id: str = "call-1", **options: Any) -> CallSpec:
     """A call with two providers, "one" and "two"."""
     capabilities = Capabilities((PCMU,), (PCMU,))
     candidates = tuple(Candidate(name, "openai", "m", capabilities) for name in ("one", "two"))
-    fields = {"phrases": {"sorry": PHRASE}, **options}
-    return CallSpec(call_id, PCMU, Agent("agent", "be kind"), Plan(candidates), **fields)
+    fields = {"phrases": {"sorry": PHRASE}, "agent": Agent("agent", "be kind"), **options}
+    return CallSpec(call_id, PCMU, plan=Plan(candidates), **fields)
 
 
 TARGETS = {name: Target(name, "openai", "m", url=f"ws://{name}.example/") for name in ("one", "two")}

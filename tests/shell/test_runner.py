@@ -6,10 +6,14 @@ import asyncio
 import os
 from typing import Any
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from audio.frame import PCMU, Frame
+from audio.frame import PCMU, Frame, decode
+from audio.turns import TurnSettings
 from bridge.core.effects import (
+    AskOpinion,
     Choose,
     ClearLeg,
     Close,
@@ -32,12 +36,14 @@ from bridge.core.events import (
     Gone,
     LegLost,
     LinkUp,
+    Opinion,
     Pulled,
     Remark,
     Suspect,
     Tick,
     ToolDone,
 )
+from bridge.core.plan import Agent
 from bridge.shell.pacer import Pacer
 from providers.base import Fault, FaultClass, NetworkError, SocketClosed
 from tests.shell.stage import PHRASE, Stage
@@ -156,6 +162,24 @@ async def test_actions_reach_leg_sockets_tools_and_board_in_order() -> None:
     assert (chosen.provider, chosen.reason) == (None, "two: credential breaker open")
     stage.tools.orders[0][3](ToolDone(5, "{}"))
     assert stage.engine.of(ToolDone) == [ToolDone(5, "{}")]
+    stage.runner.abandon("test")
+
+
+def judge(pcm: NDArray[np.int16], rate: int) -> bool:
+    """`turns.opinion` of the test below: whether it got what was sent to it."""
+    return rate == 8000 and pcm.tolist() == decode(bytes(range(200)), "pcmu").tolist()
+
+
+@virtual
+async def test_a_question_on_a_turn_is_answered_by_the_agents_function() -> None:
+    stage = Stage(agent=Agent("agent", "be kind", turns=TurnSettings(opinion="tests.shell.test_runner:judge")))
+    stage.engine.on["start"] = lambda _, now: [AskOpinion(4, bytes(range(200)))]
+    stage.runner.start()
+    assert stage.engine.of(Opinion) == [], "not on the loop"
+    await asyncio.sleep(0.1)
+    assert stage.engine.of(Opinion) == [Opinion(4, True)]
+    asked = [line for line in stage.recorder.lines if line[0] == "event" and isinstance(line[1], Opinion)]
+    assert len(asked) == 1, "recorded like any other event"
     stage.runner.abandon("test")
 
 
