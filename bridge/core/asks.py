@@ -113,6 +113,18 @@ class Asks:
             if reply.heard < end:
                 self._links.send(link, Truncate(item, self._desk.ms(max(0, reply.heard - begin))))
 
+    def unsay(self, reply: Reply) -> bool:
+        """Take what came as text only out of the session that made it, where it stands as said. False where that cannot
+        be done."""
+        link = self._links.get(reply.link)
+        if not reply.silent or link is None:
+            return True
+        if not link.candidate.capabilities.truncate:
+            return False
+        for item in reply.silent:
+            self._links.send(link, Truncate(item, 0))
+        return True
+
     def settle(self, exchange: Exchange, state: ExchangeState) -> None:
         """The exchange is owed nothing more."""
         if exchange.state != "open":

@@ -28,8 +28,8 @@ class Turn:
 
 @dataclass(slots=True)
 class Reply:
-    """What came of one ask. `items` are the provider's item names with the sample at which each begins. `heard` is
-    final once `final`; before that the playout knows."""
+    """What came of one ask. `items` are the provider's item names with the sample at which each begins; `silent` those
+    that brought text before there was any sound. `heard` is final once `final`; before that the playout knows."""
 
     ask: int
     link: int
@@ -39,6 +39,7 @@ class Reply:
     continuation: bool = False
     after_tool: bool = False
     items: list[tuple[str, int]] = field(default_factory=list)
+    silent: list[str] = field(default_factory=list)
     calls: list[int] = field(default_factory=list)
     started: bool = False
     first_audio_ns: int | None = None

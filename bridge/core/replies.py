@@ -10,6 +10,7 @@ from bridge.core.conversation import Exchange, Reply
 from bridge.core.desk import MS, Desk
 from bridge.core.effects import Health
 from bridge.core.failover import Failover
+from bridge.core.handover import continue_after, said
 from bridge.core.links import Link, Links
 from bridge.core.speaker import Speaker
 from bridge.core.tools import Tools
@@ -116,8 +117,12 @@ class Replies:
 
     def _text(self, link: Link, event: ReplyText) -> None:
         found = self._find(link, event.ask)
-        if found is not None and not found[1].void:
-            found[1].transcript.add(event.text, event.at_ms)
+        if found is None or found[1].void:
+            return
+        reply = found[1]
+        reply.transcript.add(event.text, event.at_ms)
+        if reply.first_audio_ns is None and event.item not in reply.silent:
+            reply.silent.append(event.item)
 
     def _complete(self, link: Link, event: ReplyComplete) -> None:
         found = self._find(link, event.ask)
@@ -192,23 +197,27 @@ class Replies:
         self._asks.settle(exchange, "answered")
 
     def _empty(self, link: Link, exchange: Exchange, reply: Reply) -> None:
-        """Ended with nothing: complete when it was a continuation, else one nudge, then the next provider, then words
-        of our own."""
-        if reply.continuation or self._asks.held(exchange):
+        """Ended without sound: complete when it was a continuation with nothing to say, else one nudge, then the next
+        provider, then words of our own. Where text came instead that cannot be taken back, a nudge would find the
+        question answered."""
+        held = reply.continuation or self._asks.held(exchange)
+        if held and not reply.silent:
             self._asks.settle(exchange, "answered")
             return
         exchange.nudges += 1
-        if exchange.nudges == 1:
-            self._desk.note("noticed", what="empty reply, asked again", provider=link.provider)
-            reply.void = True
-            self._asks.ask(link, exchange, instructions=exchange.prompt or NUDGE)
-        elif exchange.nudges == 2:
-            reply.void = True
-            self._failover.lost(
-                link, Fault(FaultClass.EMPTY, "two empty replies"), (self._desk.now - reply.asked_ns) // MS
-            )
-        else:
+        if exchange.nudges > 2:
             self._refused(exchange)
+            return
+        reply.void = True
+        if exchange.nudges == 1 and self._asks.unsay(reply):
+            self._desk.note("noticed", what="reply without sound, asked again", provider=link.provider)
+            text = said(exchange, self._asks.heard)
+            instructions = continue_after(text) if text else exchange.prompt or NUDGE
+            self._asks.ask(link, exchange, instructions, continuation=bool(text))
+            return
+        exchange.nudges = 2
+        waited_ms = (self._desk.now - reply.asked_ns) // MS
+        self._failover.lost(link, Fault(FaultClass.EMPTY, "a reply without sound"), waited_ms)
 
     # -------------------------------------------------------------------------------------------------------- others
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from bridge.core import events as ev
@@ -195,6 +197,56 @@ def test_an_empty_reply_is_nudged_once_then_moved() -> None:
     stage.run(12_000)
     assert stage.words() == ALL_WORDS
     assert len([c for c in stage.link("a", 0).log if isinstance(c, pb.Ask)]) == 2
+
+
+def answers_in_text(link: SimLink, command: pb.Command) -> bool:
+    if isinstance(command, pb.Ask) and "Answer" not in command.instructions:
+        item = f"text{command.number}"
+        link.say(pb.ReplyStarted(command.number), 100)
+        link.say(pb.ReplyText(command.number, item, "w0000 w0001"), 200)
+        link.say(pb.ReplyEnded(command.number, "empty", Fault(FaultClass.EMPTY, "no audio")), 300)
+        return True
+    return False
+
+
+def test_a_reply_in_text_is_taken_out_of_the_session_before_it_is_asked_again() -> None:
+    stage = pair(Behaviour(on_command=answers_in_text))
+    question(stage, 1000, 2000)
+    stage.run(12_000)
+    assert stage.words() == ALL_WORDS
+    log = stage.link("a", 0).log
+    last = [c for c in log if isinstance(c, (pb.Ask, pb.Truncate))]
+    assert [type(c) for c in last] == [pb.Ask, pb.Truncate, pb.Ask]
+    assert last[1] == pb.Truncate("text1", 0)
+    assert not stage.noted("swap")
+
+
+def test_a_reply_in_text_that_cannot_be_taken_back_is_given_by_the_next_provider() -> None:
+    stage = pair(Behaviour(on_command=answers_in_text, caps=replace(GEMINI_LIKE, history_anytime=True)))
+    question(stage, 1000, 2000)
+    stage.run(12_000)
+    assert stage.words() == ALL_WORDS
+    assert len([c for c in stage.link("a", 0).log if isinstance(c, pb.Ask)]) == 1
+    assert [swap["class"] for swap in stage.noted("swap")] == ["empty"]
+
+
+def test_a_continuation_in_text_is_not_a_complete_answer() -> None:
+    """Its words were not heard: it is asked for once more, after the words that were."""
+
+    def in_text_once(link: SimLink, command: pb.Command) -> bool:
+        if isinstance(command, pb.Ask) and "Continue" in command.instructions and not link.turn:
+            link.turn = 99
+            return answers_in_text(link, pb.Ask(command.number))
+        return False
+
+    stage = pair(Behaviour(on_word=dies_at(5)), second=Behaviour(on_command=in_text_once))
+    question(stage, 1000, 2000)
+    stage.run(14_000)
+    assert stage.words() == ALL_WORDS
+    assert [type(c) for c in stage.link("b").log if isinstance(c, (pb.Ask, pb.Truncate))] == [
+        pb.Ask, pb.Truncate, pb.Ask,
+    ]  # fmt: skip
+    assert [note["state"] for note in stage.noted("exchange_settled")] == ["answered"]
 
 
 def test_an_empty_continuation_is_a_complete_answer() -> None:
