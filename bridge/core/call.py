@@ -100,6 +100,7 @@ class Call:
             "bridge": self._floor.bridge_phrase,
             "first audio": self._replies.first_audio_due,
             "standby": failover.upkeep,
+            "doubt": failover.doubted,
             "rotate": failover.rotation.force,
             "age": failover.rotation.aged,
             "retry": failover.retry,

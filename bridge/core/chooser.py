@@ -8,7 +8,14 @@ from bridge.core.desk import Desk
 from bridge.core.effects import Choose
 from bridge.core.events import Chosen
 
-Purpose = Literal["call", "handover", "standby", "back"]
+Purpose = Literal["call", "handover", "standby", "back", "beside"]
+PRIORITY: dict[Purpose, Literal["call", "handover", "standby"]] = {
+    "call": "call",
+    "handover": "handover",
+    "standby": "standby",
+    "back": "standby",
+    "beside": "handover",  # a standby for a caller who is waiting
+}
 
 
 class Chooser:
@@ -26,8 +33,7 @@ class Chooser:
             return
         self._count += 1
         self._open[self._count] = purpose
-        priority = "standby" if purpose == "back" else purpose
-        self._desk.do(Choose(self._count, priority, tuple(sorted(self.excluded | (avoid or set())))))
+        self._desk.do(Choose(self._count, PRIORITY[purpose], tuple(sorted(self.excluded | (avoid or set())))))
 
     def answer(self, event: Chosen) -> tuple[Purpose, str | None] | None:
         """What the answer was asked for, and the provider if it may (still) be used; None for an unknown question."""

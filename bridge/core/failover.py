@@ -7,37 +7,24 @@ playout goes on with what was received.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from bridge.core.asks import Asks
 from bridge.core.briefing import Briefing
 from bridge.core.chooser import Chooser
 from bridge.core.conversation import Exchange, Reply
 from bridge.core.desk import MS, Desk
+from bridge.core.doubt import Doubt
 from bridge.core.effects import Health
 from bridge.core.events import Chosen
 from bridge.core.last_rung import LastRung
 from bridge.core.links import Link, Links, LinkState
-from bridge.core.reserve import Reserve
+from bridge.core.reserve import PROOF_MS, Reserve
 from bridge.core.rotation import Rotation
 from bridge.core.speaker import Speaker
+from bridge.core.swap import Swap, Swaps
 from providers.base import Fault, FaultClass
 
 UNCOUNTED = {FaultClass.PLANNED, FaultClass.EXPIRED, FaultClass.REFUSED}
-
-
-@dataclass(slots=True)
-class Swap:
-    """A switch under way. `tail`: audio cut from the dead reply, for the case that its link wakes up."""
-
-    old: str
-    fault: Fault
-    cause_ns: int
-    detection_ms: int
-    exchange: int = 0
-    warm: bool = False
-    replayed_ms: int = 0
-    tail: bytes = b""
 
 
 class Failover:
@@ -61,13 +48,14 @@ class Failover:
         self._briefing = Briefing(desk, links, asks)
         self.reserve = Reserve(desk, links, self._chooser, self._briefing)
         self.rotation = Rotation(desk, links, self._chooser, self.reserve, lambda: self.active, self._swap_planned)
+        self._doubt = Doubt(desk, self._chooser, self.reserve)
+        self._swaps = Swaps(desk)
         self.last_rung = LastRung(desk, speaker, finish, end)
         self.active: Link | None = None
         self.coming: Link | None = None
         self.suspended: Link | None = None
         self._tried: dict[str, FaultClass] = {}
         self._retried: set[str] = set()
-        self._swap: Swap | None = None
         self.holding = False
 
     # ------------------------------------------------------------------------------------------------------ choosing
@@ -83,7 +71,9 @@ class Failover:
         purpose, provider = answer
         if purpose == "back":
             self.rotation.back_chosen(provider)
-        elif purpose == "standby":
+        elif purpose == "beside" and self._desk.plan.standby == "cold" and not self._doubt.beside:
+            return  # the one in doubt has answered meanwhile
+        elif purpose in ("standby", "beside"):
             self.reserve.chosen(provider, event)
         elif self.active is None and self.coming is None:
             if provider is None:
@@ -99,13 +89,37 @@ class Failover:
             return
         self._links.ready(link, expires_in_ms)
         if link is self.coming:
+            self._doubt.over(link)
             self._hand_over(link)
         elif link is self.reserve.link and self.active is None and self.coming is None:
             self.reserve.take()
             self._hand_over(link)
+        elif link is self.reserve.link and self._doubt.beside:
+            self._first_ready()
         elif link is self.reserve.link:
             self.reserve.ready()
             self.rotation.if_quiet()
+
+    def _first_ready(self) -> None:
+        """The link that was dialled beside the one in doubt is ready first."""
+        link = self._doubt.link
+        if link is not None and link is self.coming:
+            self._links.close(link, "another was ready first")
+            self._doubt.over(link)
+            self.coming = None
+            self._advance()
+        elif link is not None:
+            self.lost(link, Fault(FaultClass.NETWORK, "no sign of life before another was ready", "timeout"))
+
+    def doubted(self) -> None:
+        """The timer "doubt"."""
+        suspended = {self.suspended.provider} if self.suspended is not None else set()
+        self._doubt.dial({*self._tried, *suspended})
+
+    def proven(self, link: Link) -> None:
+        """The link answered a probe."""
+        self.reserve.proven(link)
+        self._doubt.over(link)
 
     def unproven(self, number: int) -> None:
         """The timer "proof N": no answer to a probe."""
@@ -126,6 +140,7 @@ class Failover:
         """The link failed, whatever its part."""
         self._fault(link, fault, detection_ms)
         self._links.close(link, fault.kind)
+        self._doubt.over(link)
         if link is self.active:
             self._active_lost(link, fault, detection_ms)
         elif link is self.coming:
@@ -135,6 +150,9 @@ class Failover:
         elif link is self.reserve.link:
             self.reserve.lost()
             self.rotation.standby_lost()
+            if self._doubt.beside:
+                self._tried[link.provider] = fault.kind
+                self.doubted()
         elif link is self.suspended:
             self._drop_suspended()
 
@@ -212,22 +230,13 @@ class Failover:
         self.active = None
         self.holding = False
         self._asks.stop_clocks()
-        swap = self._swap
-        if swap is None:
-            swap = self._swap = Swap(link.provider, fault, desk.now - detection_ms * MS, detection_ms)
         exchange = desk.conversation.open
+        swap = self._swaps.begin(link, fault, detection_ms, exchange)
         if exchange is not None:
-            swap.exchange = exchange.id
-            self._watch_silence()
             self._leave_reply(link, exchange, swap)
         if fault.kind not in UNCOUNTED and (exchange is not None or fault.kind is not FaultClass.NETWORK):
             self._tried[link.provider] = fault.kind
         self._advance()
-
-    def _watch_silence(self) -> None:
-        after_ms = self._desk.spec.agent.bridge_phrase_after_ms
-        if after_ms is not None:
-            self._desk.after("bridge", after_ms)
 
     def _leave_reply(self, link: Link, exchange: Exchange, swap: Swap) -> None:
         """What becomes of the reply the link was giving."""
@@ -274,13 +283,15 @@ class Failover:
             self._take(standby)
         else:
             self.coming = standby
+            self._doubt.watch(standby)
 
     def _take(self, standby: Link) -> None:
         """A warm link goes live at once, and must prove itself at the same time."""
-        if self._swap is not None:
-            self._swap.warm = True
-        if standby.candidate.capabilities.probe_command:
-            self.reserve.probe(standby, self._desk.deadlines.standby_ack)
+        if self._swaps.open is not None:
+            self._swaps.open.warm = True
+        if standby.candidate.capabilities.probe_command and self._desk.now > standby.ready_ns:
+            self.reserve.probe(standby, PROOF_MS)
+            self._doubt.watch(standby)
         self._hand_over(standby)
 
     def _hand_over(self, link: Link) -> None:
@@ -307,8 +318,8 @@ class Failover:
 
     def _brief(self, link: Link, exchange: Exchange | None) -> None:
         replayed_ms = self._briefing.brief(link, exchange)
-        if self._swap is not None:
-            self._swap.replayed_ms = replayed_ms
+        if self._swaps.open is not None:
+            self._swaps.open.replayed_ms = replayed_ms
         if exchange is None or not exchange.turns_ended:
             self._swapped(0)
 
@@ -316,6 +327,7 @@ class Failover:
         """First audio of a reply by the active link: it counts as working."""
         self._tried.clear()
         self._retried.clear()
+        self._doubt.over(self.active)
         self._drop_suspended()
         silent = 0
         if not self._speaker.left:
@@ -330,22 +342,7 @@ class Failover:
 
     def _swapped(self, silence_ms: int) -> None:
         """The switch, if one was under way, is over."""
-        swap, link = self._swap, self.active
-        if swap is not None and link is not None:
-            self._swap = None
-            self._desk.note(
-                "swap",
-                **{"from": swap.old, "class": swap.fault.kind.value},
-                to=link.provider,
-                code=swap.fault.code,
-                reason=swap.fault.reason,
-                exchange=swap.exchange,
-                detection_ms=swap.detection_ms,
-                took_ms=(self._desk.now - swap.cause_ns) // MS,
-                warm=swap.warm,
-                silence_ms=silence_ms,
-                replayed_ms=swap.replayed_ms,
-            )
+        self._swaps.end(self.active, silence_ms)
         self.want_standby()
 
     def woke(self, link: Link, reply: Reply) -> bool:
@@ -362,14 +359,13 @@ class Failover:
             self._asks.void(newer)
         for other in (self.active, self.coming):
             if other is not None:
+                self._doubt.over(other)
                 self._links.close(other, "the stalled link resumed")
         self._desk.note("noticed", what="stalled link resumed before the next one spoke", provider=link.provider)
         self.active, self.coming, self.suspended = link, None, None
-        tail = self._swap.tail if self._swap is not None else b""
-        self._swap = None
         self.holding = False
         self.last_rung.leave()
-        self._desk.playout.resume(reply.ask, tail)
+        self._desk.playout.resume(reply.ask, self._swaps.cancel())
         self._desk.after("standby", 0)
         return True
 

@@ -66,7 +66,7 @@ class Replies:
             Expiring: lambda link, event: failover.expiring(link, event.left_ms),
             Failed: lambda link, event: failover.lost(link, event.fault),
             Ready: lambda link, event: failover.ready(link, event.expires_in_ms),
-            Probed: lambda link, event: failover.reserve.proven(link),
+            Probed: lambda link, event: failover.proven(link),
             Noticed: lambda link, event: desk.note("noticed", what=event.what, provider=link.provider),
         }
 

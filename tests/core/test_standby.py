@@ -136,3 +136,88 @@ def test_a_session_about_to_end_is_left_in_time_although_it_was_to_be_left_at_le
     left = next(at for at, kind, fields in stage.notes if kind == "link_closed" and fields["provider"] == "a")
     assert left == 4600
     assert stage.words() == list(range(60))
+
+
+RESET = Fault(FaultClass.NETWORK, "reset")
+
+
+def dies_when_asked(link: SimLink, command: pb.Command) -> bool:
+    if isinstance(command, pb.Ask):
+        link.die(RESET)
+    return isinstance(command, pb.Ask)
+
+
+def proves_itself_after(ms: int):
+    def act(link: SimLink, command: pb.Command) -> bool:
+        if isinstance(command, pb.Probe):
+            link.say(pb.Probed(), ms)
+            return True
+        if isinstance(command, pb.Ask):
+            link.stage.later(max(0, ms - 100), lambda: link.reply(command.number))
+        return isinstance(command, pb.Ask)
+
+    return act
+
+
+def taken_at_2500(second: Behaviour, standby: str = "warm", **third: int) -> Stage:
+    """a dies when it is asked; b has been up for long; c can be dialled."""
+    acts = {"a": Behaviour(on_command=dies_when_asked), "b": second, "c": Behaviour(**third)}  # type: ignore[arg-type]
+    stage = Stage(acts, standby=standby)
+    question(stage, 1000, 2000)
+    return stage.run(9000)
+
+
+def test_a_standby_slow_to_prove_itself_serves_while_the_next_one_is_dialled() -> None:
+    """Its proof comes after 600 ms, the other would be ready after 1.2 s: it stays, the other waits as standby."""
+    stage = taken_at_2500(Behaviour(on_command=proves_itself_after(600)), connect=700, configure=100)
+    assert stage.words() == ALL_WORDS
+    assert stage.link("c").opened == 2900 * 1_000_000
+    assert stage.link("c").alive and stage.link("b").alive
+    assert not [command for command in stage.link("c").log if isinstance(command, pb.Ask)]
+    assert [fault["provider"] for fault in stage.noted("fault")] == ["a"]
+
+
+def test_whoever_is_ready_first_serves_and_the_other_is_closed() -> None:
+    """The taken standby would prove itself after 1.5 s; the one dialled beside it is ready after 0.5 s."""
+    stage = taken_at_2500(Behaviour(on_command=proves_itself_after(1500)))
+    assert stage.words() == ALL_WORDS
+    assert not stage.link("b", 0).alive
+    firsts = [(note["provider"], note["ask"]) for note in stage.noted("first_audio")]
+    assert firsts == [("c", 3)]
+    at = stage.when("first_audio")[0]
+    assert at == 2500 + 400 + 80 + 400  # found out, connected and configured, its own first audio
+    assert stage.link("c").turns[1] == stage.caller(700, 2500)
+
+
+def test_a_standby_that_is_still_being_dialled_when_taken_is_overtaken() -> None:
+    """Opened half a second before the link dies, and slow: the next one is dialled 400 ms after."""
+    stage = Stage(
+        {"a": Behaviour(on_command=dies_when_asked), "b": Behaviour(connect=1400, configure=900), "c": Behaviour()},
+        standby="cold",
+    )
+    question(stage, 1000, 2000)
+    stage.later(2200, lambda: stage.dispatch(ev.Suspect(1, "slow outbox")))
+    stage.run(9000)
+    assert stage.words() == ALL_WORDS
+    assert stage.when("first_audio")[0] == 2500 + 400 + 80 + 400
+    assert [fault["provider"] for fault in stage.noted("fault")] == ["a"], "slow is no fault"
+    assert not stage.link("b").alive
+
+
+def test_when_the_one_dialled_beside_fails_the_one_in_doubt_goes_on() -> None:
+    refused = {"refuse": Fault(FaultClass.OVERLOADED, "503")}
+    stage = taken_at_2500(Behaviour(on_command=proves_itself_after(1200)), **refused)  # type: ignore[arg-type]
+    assert stage.words() == ALL_WORDS
+    assert [note["provider"] for note in stage.noted("first_audio")] == ["b"]
+
+
+def test_on_a_cold_route_nothing_waits_after_the_doubt_is_over() -> None:
+    stage = Stage(
+        {"a": Behaviour(on_command=dies_when_asked), "b": Behaviour(connect=500), "c": Behaviour(connect=400)},
+        standby="cold",
+    )
+    question(stage, 1000, 2000)
+    stage.later(2480, lambda: stage.dispatch(ev.Suspect(1, "slow outbox")))
+    stage.run(9000)
+    assert stage.words() == ALL_WORDS
+    assert [link.provider for link in stage.links.values() if link.alive] == ["b"]
