@@ -106,7 +106,7 @@ class Asks:
     def truncate(self, reply: Reply) -> None:
         """Tell the link that made the reply how much of it was heard."""
         link = self._links.get(reply.link)
-        if link is None or not link.candidate.capabilities.truncate:
+        if link is None or not link.ready or not link.candidate.capabilities.truncate:
             return
         ends = [begin for _, begin in reply.items[1:]] + [reply.transcript.audio.samples]
         for (item, begin), end in zip(reply.items, ends, strict=True):

@@ -245,8 +245,10 @@ class Call:
     def _link_down(self, event: LinkDown) -> None:
         link = self._links.get(event.link)
         if link is not None:
+            leaving = link.state is LinkState.LEAVING
             self._links.gone(link, event.fault.reason or event.fault.kind)
-            self._failover.lost(link, event.fault)
+            if not leaving:
+                self._failover.lost(link, event.fault)
 
     def _suspect(self, event: Suspect) -> None:
         link = self._links.get(event.link)

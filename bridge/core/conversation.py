@@ -104,6 +104,12 @@ class Conversation:
     def last(self) -> Exchange | None:
         return self.exchanges[-1] if self.exchanges else None
 
+    @property
+    def lacks_text(self) -> bool:
+        """Is the text of a turn of the last two exchanges not (all) known yet?"""
+        recent = (turn for exchange in self.exchanges[-2:] for turn in exchange.turns)
+        return any(turn.kind == "speech" and not turn.text_final for turn in recent)
+
     def new_turn(self, began: int, kind: TurnSort = "speech") -> Turn:
         turn = Turn(len(self.turns) + 1, began, kind=kind)
         self.turns[turn.id] = turn

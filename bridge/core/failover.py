@@ -128,9 +128,12 @@ class Failover:
             self.lost(link, Fault(FaultClass.NETWORK, "no answer to a probe of the session"))
 
     def timed_out(self, number: int) -> None:
-        """The timer "link N": it did not come up in time."""
+        """The timer "link N": it did not come up in time, or has been kept for long enough."""
         link = self._links.get(number)
         if link is None or link.ready:
+            return
+        if link.state is LinkState.LEAVING:
+            self._links.close(link, "replaced")
             return
         what = "dial and upgrade" if link.state is LinkState.OPENING else "acknowledgement of the configuration"
         waited = (self._desk.now - link.opened_ns) // MS
@@ -138,6 +141,9 @@ class Failover:
 
     def lost(self, link: Link, fault: Fault, detection_ms: int = 0) -> None:
         """The link failed, whatever its part."""
+        if link.state is LinkState.LEAVING:
+            self._links.close(link, fault.kind)
+            return
         self._fault(link, fault, detection_ms)
         self._links.close(link, fault.kind)
         self._doubt.over(link)
@@ -222,7 +228,7 @@ class Failover:
     def _swap_planned(self) -> None:
         old = self.active
         if old is not None:
-            self._links.close(old, "rotated")
+            self._links.leave(old, "rotated")
             self._active_lost(old, Fault(FaultClass.PLANNED, "planned rotation"), 0)
 
     def _active_lost(self, link: Link, fault: Fault, detection_ms: int) -> None:
@@ -258,7 +264,7 @@ class Failover:
         link, self.suspended = self.suspended, None
         if link is None:
             return
-        self._links.close(link, "replaced")
+        self._links.leave(link, "replaced")
         last = self._desk.conversation.last
         for reply in last.replies if last is not None else ():
             if reply.link == link.number and not reply.ended:
@@ -360,7 +366,7 @@ class Failover:
         for other in (self.active, self.coming):
             if other is not None:
                 self._doubt.over(other)
-                self._links.close(other, "the stalled link resumed")
+                self._links.leave(other, "the stalled link resumed")
         self._desk.note("noticed", what="stalled link resumed before the next one spoke", provider=link.provider)
         self.active, self.coming, self.suspended = link, None, None
         self.holding = False

@@ -9,7 +9,7 @@ from enum import Enum
 from bridge.core.desk import MS, Desk
 from bridge.core.effects import Close, Open, Send
 from bridge.core.plan import Agent, Candidate
-from providers.base import Ask, Audio, Command, Configure, Session, Speech
+from providers.base import Ask, Audio, Cancel, Command, Configure, Session, Speech
 
 SLICE_MS = 2000  # caller audio handed to one link in one go; more waits for the next turn of the loop
 
@@ -18,6 +18,7 @@ class LinkState(Enum):
     OPENING = "opening"
     CONFIGURING = "configuring"
     READY = "ready"
+    LEAVING = "leaving"  # replaced while it lived: nothing of it is heard, its last transcripts and usage are taken
     CLOSED = "closed"
 
 
@@ -91,6 +92,21 @@ class Links:
         link.expires_ns = desk.now + (expires_in_ms or link.candidate.capabilities.session_ms) * MS
         desk.timers.clear(link.timer)
         desk.note("link_ready", link=link.number, provider=link.provider, after_ms=(desk.now - link.opened_ns) // MS)
+
+    def leave(self, link: Link, why: str) -> None:
+        """A living link was replaced. It is told to stop and closed after the grace time if transcripts or usage are
+        still to come, else at once."""
+        grace = self._desk.deadlines.text_grace
+        if not link.ready or not grace or not (link.asks or self._desk.conversation.lacks_text):
+            self.close(link, why)
+            return
+        link.state = LinkState.LEAVING
+        link.turn = link.waiting = None
+        link.backlog.clear()
+        for ask in sorted(link.asks):
+            self.send(link, Cancel(ask))
+        self._desk.after(link.timer, grace)
+        self._desk.note("noticed", what=f"{why}; kept for late transcripts and usage", provider=link.provider)
 
     def close(self, link: Link, why: str) -> None:
         """Close without waiting. Its late transcripts and usage no longer arrive."""

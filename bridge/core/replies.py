@@ -126,7 +126,7 @@ class Replies:
 
     def _complete(self, link: Link, event: ReplyComplete) -> None:
         found = self._find(link, event.ask)
-        if found is None or found[1].void:
+        if found is None or found[1].void or not link.ready:
             return
         reply = found[1]
         reply.complete = True

@@ -42,8 +42,8 @@ class Rotation:
         """The active link is to be left. When it was lost meanwhile its successor is not."""
         return self._leaving is not None and self._leaving is self._active()
 
-    def want(self, why: str, force_after_ms: int | None = None) -> None:
-        """Swap at the next quiet moment, at the latest after `force_after_ms` when given."""
+    def want(self, why: str, force_after_ms: int | None = None, avoid: frozenset[str] = frozenset()) -> None:
+        """Swap at the next quiet moment, at the latest after `force_after_ms` when given, to none of `avoid`."""
         timers = self._desk.timers
         if not self._due:
             self._leaving = self._active()
@@ -54,7 +54,7 @@ class Rotation:
         if force_after_ms is not None:
             at = self._desk.now + force_after_ms * MS
             timers.set("rotate", min(at, timers.at("rotate") or at))
-        self._reserve.want(set())
+        self._reserve.want(set(avoid))
         self.if_quiet()
 
     def if_quiet(self) -> None:
@@ -89,9 +89,9 @@ class Rotation:
             self.want("the provider announced the end of the session", max(0, left_ms - RESERVE_MS))
 
     def limits(self, link: Link, remaining: float, reset_ms: int) -> None:
-        """A rate limit is about to be exhausted: leave before it is."""
+        """A rate limit is about to be exhausted: leave before it is. Another session of the account is no help."""
         if link is self._active() and remaining <= FORECAST_SHARE:
-            self.want(f"rate limit nearly exhausted, resets in {reset_ms} ms")
+            self.want(f"rate limit nearly exhausted, resets in {reset_ms} ms", avoid=frozenset({link.provider}))
 
     def watch_age(self) -> None:
         """Arm the timer "age" for the active link's session limit."""

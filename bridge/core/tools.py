@@ -78,7 +78,7 @@ class Tools:
     def _deliver(self, call: ToolCall) -> None:
         for waiter in call.waiters:
             link = self._links.get(waiter.link)
-            if not waiter.delivered and link is not None:
+            if not waiter.delivered and link is not None and link.ready:
                 self._links.send(link, ToolOutput(waiter.call_id, call.name, call.output))
                 call.told.add(link.number)
             if waiter.delivered_ns is None:

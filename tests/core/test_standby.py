@@ -133,8 +133,8 @@ def test_a_session_about_to_end_is_left_in_time_although_it_was_to_be_left_at_le
     stage.later(3500, lambda: stage.link("a").say(pb.RateLimits(0.01, 30_000)))
     stage.later(3600, lambda: stage.link("a").say(pb.Expiring(6000)))
     stage.run(24_000)
-    left = next(at for at, kind, fields in stage.notes if kind == "link_closed" and fields["provider"] == "a")
-    assert left == 4600
+    asked = [(at, fields["provider"]) for at, kind, fields in stage.notes if kind == "asked"]
+    assert asked == [(2500, "a"), (4600, "b")]
     assert stage.words() == list(range(60))
 
 
