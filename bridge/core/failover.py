@@ -14,8 +14,8 @@ from bridge.core.chooser import Chooser
 from bridge.core.conversation import Exchange, Reply
 from bridge.core.desk import MS, Desk
 from bridge.core.doubt import Doubt
-from bridge.core.effects import Health
 from bridge.core.events import Chosen
+from bridge.core.faults import UNCOUNTED, FaultLog
 from bridge.core.last_rung import LastRung
 from bridge.core.links import Link, Links, LinkState
 from bridge.core.reserve import PROOF_MS, Reserve
@@ -23,8 +23,6 @@ from bridge.core.rotation import Rotation
 from bridge.core.speaker import Speaker
 from bridge.core.swap import Swap, Swaps
 from providers.base import Fault, FaultClass
-
-UNCOUNTED = {FaultClass.PLANNED, FaultClass.EXPIRED, FaultClass.REFUSED}
 
 
 class Failover:
@@ -50,6 +48,7 @@ class Failover:
         self.rotation = Rotation(desk, links, self._chooser, self.reserve, lambda: self.active, self._swap_planned)
         self._doubt = Doubt(desk, self._chooser, self.reserve)
         self._swaps = Swaps(desk)
+        self._log = FaultLog(desk, speaker)
         self.last_rung = LastRung(desk, speaker, finish, end)
         self.active: Link | None = None
         self.coming: Link | None = None
@@ -144,7 +143,7 @@ class Failover:
         if link.state is LinkState.LEAVING:
             self._links.close(link, fault.kind)
             return
-        self._fault(link, fault, detection_ms)
+        self._log.fault(link, fault, detection_ms, link is self.active)
         self._links.close(link, fault.kind)
         self._doubt.over(link)
         if link is self.active:
@@ -164,7 +163,7 @@ class Failover:
 
     def stalled(self, link: Link, fault: Fault, detection_ms: int) -> None:
         """The active link went silent. It is kept until another speaks."""
-        self._fault(link, fault, detection_ms)
+        self._log.fault(link, fault, detection_ms, link is self.active)
         self._drop_suspended()
         self.suspended = link
         self._active_lost(link, fault, detection_ms)
@@ -192,36 +191,6 @@ class Failover:
             self.want_standby()
         else:
             self.rotation.expiring(link, left_ms)
-
-    def _fault(self, link: Link, fault: Fault, detection_ms: int) -> None:
-        desk = self._desk
-        desk.note(
-            "fault",
-            **{"class": fault.kind.value},
-            link=link.number,
-            provider=link.provider,
-            code=fault.code,
-            reason=fault.reason,
-            phase=self._phase(link),
-            detection_ms=detection_ms,
-        )
-        if fault.kind not in UNCOUNTED:
-            desk.do(Health(link.provider, fault))
-
-    def _phase(self, link: Link) -> str:
-        if not link.ready_ns:
-            return "configuring" if link.configured else "dialling"
-        if link is not self.active:
-            return "standby"
-        exchange = self._desk.conversation.open
-        if exchange is None:
-            return "speaking" if self._speaker.left else "between turns"
-        if not exchange.turns_ended:
-            return "caller speaking"
-        if self._desk.ledger.running(exchange.id):
-            return "tool running"
-        reply = exchange.reply
-        return "mid-reply" if reply is not None and reply.first_audio_ns is not None else "owed"
 
     # -------------------------------------------------------------------------------------------------------- leaving
 

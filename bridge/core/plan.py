@@ -43,7 +43,7 @@ class Deadlines:
     leg_grace: int = 15_000
     key_gap: int = 2000
     rotate_before: int = 5 * 60_000  # planned rotation this long before a session limit
-    text_grace: int = 1000  # how long a living link that was replaced is kept for late transcripts and usage; 0: not at all
+    text_grace: int = 1000  # how long a replaced link that lives is kept for late transcripts and usage; 0: not at all
 
 
 @dataclass(frozen=True, slots=True)
