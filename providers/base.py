@@ -322,7 +322,8 @@ class Audio:
 
 @dataclass(frozen=True, slots=True)
 class EndTurn:
-    """The caller's turn is over. The core always follows with Ask; where the end of a turn is itself the ask
+    """The caller's turn is over. The core always follows with Ask, and with a second of silence where not
+    `manual_turns`; where the end of a turn is itself the ask
     (`explicit_ask` False), the codec sends nothing for an Ask that follows EndTurn or ToolOutput, and a text nudge for
     an Ask that follows neither."""
 
@@ -332,10 +333,12 @@ class EndTurn:
 @dataclass(frozen=True, slots=True)
 class Ask:
     """Ask for a reply. `instructions` are for this reply only, on top of the session's; only where
-    `ask_instructions`, else the codec gives them as a text note before asking where that is possible."""
+    `ask_instructions`, else the codec gives them as a text note before asking where that is possible. `begun`: the
+    reply that the provider began last without being asked is this one; it has this number from now on."""
 
     number: int
     instructions: str = ""
+    begun: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -389,7 +392,7 @@ class Capabilities:
 
     input_formats: tuple[Format, ...]
     output_formats: tuple[Format, ...]
-    manual_turns: bool = True  # turn edges can be ours
+    manual_turns: bool = True  # turn edges can be ours; False: it finds the end of a turn itself, and then replies
     explicit_ask: bool = True  # a reply begins only when asked; False: the end of the turn is the ask
     ask_instructions: bool = True  # an ask may carry its own instructions
     history_audio: bool = True  # past caller audio is accepted as a history item

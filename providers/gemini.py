@@ -165,6 +165,10 @@ class GeminiCodec:
         return []
 
     def _ask(self, command: Ask) -> list[str | bytes]:
+        if command.begun:
+            self._turn_ended = False
+            self._replies.adopt(command.number)
+            return []
         text = " ".join([*self._notes, _remark(command.instructions)]).strip()
         if self._turn_ended and not self._session.manual_turns:
             self._turn_ended = False

@@ -88,6 +88,11 @@ class GeminiReplies:
     def asked(self, ask: int) -> None:
         self._asked.append(_Asked(ask, self.turn))
 
+    def adopt(self, ask: int) -> None:
+        """What is being said without being asked for is the reply to `ask`."""
+        if self._reply is not None and not self._reply.ask:
+            self._reply.ask = ask
+
     def interrupt(self) -> None:
         """We sent something that stops whatever is being generated."""
         if self._reply is not None:

@@ -118,11 +118,12 @@ class RealtimeCodec:
         return dump({"type": "conversation.item.create", "event_id": event_id, "item": item})
 
     def _begin_turn(self, command: BeginTurn) -> list[str | bytes]:
-        """A turn given up without an end left its audio in the buffer, where the next commit would include it."""
+        """A turn given up without an end left its audio in the buffer, where the next commit would include it. Where
+        the server ends turns it may still be hearing the one before: that stays."""
         left = self._appended
         self._appended = 0
         self._reader.turns.begin(command.turn)
-        return [self._clear(probe=False)] if left else []
+        return [self._clear(probe=False)] if left and self._session.manual_turns else []
 
     def _audio(self, command: Audio) -> list[str | bytes]:
         data = command.data
@@ -155,6 +156,9 @@ class RealtimeCodec:
         """An ask's instructions replace the session's on the server, so both are sent."""
         by_server = self._turn_ended and not self._session.manual_turns
         self._turn_ended = False
+        if command.begun:
+            self._reader.replies.adopt(command.number)
+            return []
         self._reader.replies.asked(command.number)
         if by_server:
             return []  # the provider's own turn detection asks

@@ -77,6 +77,12 @@ class Replies:
         """The latest ask no response has been created for."""
         return self._asked[-1] if self._asked else None
 
+    def adopt(self, ask: int) -> None:
+        """The running reply nobody asked for is the one to `ask`."""
+        reply = self.of_ask(0)
+        if reply is not None:
+            reply.ask = ask
+
     def drop(self, ask: int) -> bool:
         """No response will come for `ask`, or one whose failure was told already. False when it does not wait."""
         if ask not in self._asked:

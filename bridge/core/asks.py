@@ -26,14 +26,20 @@ class Asks:
         instructions: str = "",
         continuation: bool = False,
         after_tool: bool = False,
+        begun: bool = False,
     ) -> Reply:
-        """Ask `link` for the reply of `exchange` and start its clocks."""
+        """Ask `link` for the reply of `exchange` and start its clocks. `begun`: what the link began without being asked
+        is that reply."""
         desk = self._desk
         self._count += 1
+        begun = begun or self._begun(link, exchange)
         transcript = Transcript(desk.spec.leg, desk.conversation.speech_rate(link.provider))
         reply = Reply(self._count, link.number, link.provider, transcript, desk.now, continuation, after_tool)
         desk.conversation.new_reply(exchange, reply)
-        self._links.ask(link, Ask(reply.ask, instructions))
+        self._links.ask(link, Ask(reply.ask, instructions, begun))
+        if begun:
+            link.own = reply.ask
+            desk.timers.set("begun", desk.now)
         desk.note(
             "asked",
             ask=reply.ask,
@@ -48,6 +54,16 @@ class Asks:
         if desk.plan.hedge_ms is not None:
             desk.after("hedge", desk.plan.hedge_ms)
         return reply
+
+    def _begun(self, link: Link, exchange: Exchange) -> bool:
+        """Was a reply kept that answers all the caller said? One begun in a pause, before the last words, does not."""
+        if link.begun is None:
+            return False
+        if exchange.turns and link.begun.at >= exchange.turns[-1].spoken:
+            return True
+        link.begun = None
+        self._links.send(link, Cancel(0))
+        return False
 
     def stop_clocks(self) -> None:
         """No reply is waited for."""

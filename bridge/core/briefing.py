@@ -7,7 +7,7 @@ from bridge.core.conversation import Exchange
 from bridge.core.desk import Desk
 from bridge.core.handover import Handover, history, remark_ref, reply_ref, said, take_over
 from bridge.core.links import Link, Links
-from providers.base import BeginTurn, EndTurn, Forget, HistoryItem, Seed, Text, ToolUse
+from providers.base import Forget, HistoryItem, Seed, Text, ToolUse
 
 
 class Briefing:
@@ -86,7 +86,7 @@ class Briefing:
         for index, turn in enumerate(plan.turns):
             last = index == len(plan.turns) - 1
             if index == 0 or separate:
-                self._links.send(link, BeginTurn(turn.id))
+                self._links.begin_turn(link, turn.id)
             data = desk.tape.read(turn.began, turn.ended)
             replayed += len(data)
             if turn.began < desk.tape.start:
@@ -96,5 +96,5 @@ class Briefing:
             if turn.ended is None:
                 link.turn = turn.id
             elif last or separate:
-                self._links.send(link, EndTurn(turn.id))
+                self._links.end_turn(link, turn.id)
         return int(desk.spec.leg.ms(replayed))

@@ -92,6 +92,8 @@ class Call:
         }
         self._timers: dict[str, Callable[[], None]] = {
             "slice": links.slices,
+            "tail": links.tails,
+            "begun": self._replies.release,
             "quiet": self._quiet,
             "stall": self._replies.stall,
             "prepare": failover.prepare,

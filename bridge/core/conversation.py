@@ -15,11 +15,12 @@ ExchangeState = Literal["open", "answered", "interrupted", "withdrawn"]
 @dataclass(slots=True)
 class Turn:
     """One stretch of caller speech (or keys). `began`/`ended` are positions on the tape, pre-roll included; `ended`
-    None while it is open."""
+    None while it is open. `spoken`: the last position at which the caller was heard to speak, once that is known."""
 
     id: int
     began: int
     ended: int | None = None
+    spoken: int = 0
     kind: TurnSort = "speech"
     text: str = ""
     text_final: bool = False

@@ -16,7 +16,7 @@ from bridge.core.keys import Keys
 from bridge.core.links import Link, Links
 from bridge.core.opinions import SOUND_MS, Opinions
 from bridge.core.speaker import Speaker
-from providers.base import Audio, BeginTurn, EndTurn, Seed, Text
+from providers.base import Audio, Seed, Text
 
 KEEP_MS = 3000  # of the tape between turns: a turn is noticed after it began
 TEXT_WAIT_MS = 30_000
@@ -118,6 +118,7 @@ class Floor:
         elif event.kind == "cancel":
             self._withdraw()
         elif event.kind == "turn_end" and self.turn is not None:
+            self.turn.spoken = event.at
             self._end(self.turn)
 
     # --------------------------------------------------------------------------------------------------------- turns
@@ -235,7 +236,7 @@ class Floor:
         if link is None or self._failover.holding or not self._may_stream(link):
             return
         link.turn = turn.id
-        self._links.send(link, BeginTurn(turn.id))
+        self._links.begin_turn(link, turn.id)
         self._links.audio(link, self._desk.tape.read(turn.began, turn.ended))
 
     def _may_stream(self, link: Link) -> bool:
@@ -283,7 +284,7 @@ class Floor:
 
     def _end_on(self, link: Link, turn: Turn, exchange: Exchange) -> None:
         link.turn = None
-        self._links.send(link, EndTurn(turn.id))
+        self._links.end_turn(link, turn.id)
         self._asks.ask(link, exchange)
 
     def _owe(self, exchange: Exchange) -> None:

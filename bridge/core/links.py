@@ -9,9 +9,11 @@ from enum import Enum
 from bridge.core.desk import MS, Desk
 from bridge.core.effects import Close, Open, Send
 from bridge.core.plan import Agent, Candidate
-from providers.base import Ask, Audio, Cancel, Command, Configure, Session, Speech
+from providers.base import Ask, Audio, BeginTurn, Cancel, Command, Configure, EndTurn, Event, Session, Speech
 
 SLICE_MS = 2000  # caller audio handed to one link in one go; more waits for the next turn of the loop
+TAIL = 10  # pieces of silence after a turn whose end the provider is to find
+TAIL_MS = 100
 
 
 class LinkState(Enum):
@@ -23,10 +25,19 @@ class LinkState(Enum):
 
 
 @dataclass(slots=True)
+class Begun:
+    """A reply the provider began while our turn was still open. `at`: position of the tape when it did."""
+
+    at: int
+    events: list[Event] = field(default_factory=list)
+
+
+@dataclass(slots=True)
 class Link:
     """`known`: how many exchanges of the conversation its session has been told or has lived through. `asks`: replies
     asked for and not ended. `turn`: the caller turn being streamed to it. `told`: text of seeded items by ref.
-    `configured`: it was sent its configuration."""
+    `configured`: it was sent its configuration. Without manual turns: `tail` pieces of silence are still to follow a
+    turn, `begun` is a reply it began before we found the turn over, `own` the ask its unasked reply stands for."""
 
     number: int
     candidate: Candidate
@@ -43,6 +54,9 @@ class Link:
     backlog: deque[Command] = field(default_factory=deque)
     told: dict[str, str] = field(default_factory=dict)
     probing: bool = False
+    tail: int = 0
+    begun: Begun | None = None
+    own: int = 0
 
     @property
     def provider(self) -> str:
@@ -101,7 +115,8 @@ class Links:
             self.close(link, why)
             return
         link.state = LinkState.LEAVING
-        link.turn = link.waiting = None
+        link.turn = link.waiting = link.begun = None
+        link.tail = 0
         link.backlog.clear()
         for ask in sorted(link.asks):
             self.send(link, Cancel(ask))
@@ -138,7 +153,7 @@ class Links:
 
     def ask(self, link: Link, ask: Ask) -> None:
         """Ask for a reply, at once or when the running one has ended."""
-        if link.asks and link.candidate.capabilities.queue_asks:
+        if link.asks and link.candidate.capabilities.queue_asks and not ask.begun:
             link.waiting = ask
         else:
             self.send(link, ask)
@@ -158,6 +173,27 @@ class Links:
         link.waiting = None
         link.asks.discard(ask)
         return True
+
+    def begin_turn(self, link: Link, turn: int) -> None:
+        link.tail = 0
+        self.send(link, BeginTurn(turn))
+
+    def end_turn(self, link: Link, turn: int) -> None:
+        """The turn is over: a provider that must find that out itself hears a second of silence, at real time."""
+        self.send(link, EndTurn(turn))
+        if not link.candidate.capabilities.manual_turns:
+            link.tail = TAIL
+            self._desk.timers.set("tail", self._desk.now)
+
+    def tails(self) -> None:
+        """The timer "tail": a piece of silence for each link that is to find the end of a turn."""
+        leg = self._desk.spec.leg
+        for link in self.all():
+            if link.tail and not link.backlog:
+                link.tail -= 1
+                self.send(link, Audio(leg.silence * (leg.bytes_for(TAIL_MS) // len(leg.silence))))
+        if any(link.tail for link in self.all()):
+            self._desk.after("tail", TAIL_MS)
 
     def audio(self, link: Link, data: bytes) -> None:
         """A stretch of caller audio of any length, in slices."""

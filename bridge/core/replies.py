@@ -11,7 +11,7 @@ from bridge.core.desk import MS, Desk
 from bridge.core.effects import Health
 from bridge.core.failover import Failover
 from bridge.core.handover import continue_after, said
-from bridge.core.links import Link, Links
+from bridge.core.links import Begun, Link, Links
 from bridge.core.speaker import Speaker
 from bridge.core.tools import Tools
 from providers.base import (
@@ -71,21 +71,62 @@ class Replies:
         }
 
     def handle(self, link: Link, event: Event) -> None:
+        if link.begun is not None and self._keep(link, link.begun, event):
+            return
         self._table[type(event)](link, event)
 
     def _find(self, link: Link, ask: int) -> tuple[Exchange, Reply] | None:
         """The reply of that ask, if this link is the one that was asked."""
-        found = self._desk.conversation.replies.get(ask)
+        found = self._desk.conversation.replies.get(ask or link.own)
         return found if found is not None and found[1].link == link.number else None
 
     # ---------------------------------------------------------------------------------------------------- the reply
 
     def _started(self, link: Link, event: ReplyStarted) -> None:
+        if not event.ask:
+            link.own = 0
+            if self._unasked(link):
+                return
         found = self._find(link, event.ask)
         if found is None or found[1].void:
             self._links.send(link, Cancel(event.ask))
             return
         found[1].started = True
+
+    def _unasked(self, link: Link) -> bool:
+        """A reply nobody asked for. A provider that ends turns itself may answer before we find the turn over: then its
+        reply is kept. After that it is the answer, unless there is one already. False: it is to be stopped."""
+        exchange = self._desk.conversation.open
+        if exchange is None or link is not self._failover.active or link.candidate.capabilities.manual_turns:
+            return False
+        if link.turn is not None:
+            link.begun = Begun(self._desk.tape.end)
+            return True
+        latest = exchange.reply
+        if not exchange.turns or not exchange.turns_ended or (latest is not None and latest.first_audio_ns is not None):
+            return False
+        if latest is not None:
+            self._asks.void(latest)
+        self._asks.ask(link, exchange, begun=True).started = True
+        return True
+
+    def _keep(self, link: Link, begun: Begun, event: Event) -> bool:
+        """Keep what belongs to a reply begun before our turn was over, but for one that the provider took back."""
+        if not isinstance(event, (ReplyAudio, ReplyText, ReplyComplete, ReplyEnded, ToolCalled)) or event.ask:
+            return False
+        if isinstance(event, ReplyEnded) and event.outcome == "cancelled":
+            link.begun = None
+        else:
+            begun.events.append(event)
+        return True
+
+    def release(self) -> None:
+        """The timer "begun": a reply that was kept is the one that was asked for meanwhile."""
+        for link in self._links.all():
+            if link.begun is not None and link.own:
+                events, link.begun = link.begun.events, None
+                for event in events:
+                    self.handle(link, event)
 
     def _audio(self, link: Link, event: ReplyAudio) -> None:
         found = self._find(link, event.ask)
@@ -137,8 +178,8 @@ class Replies:
 
     def _ended(self, link: Link, event: ReplyEnded) -> None:
         if event.usage is not None:
-            self._usage(link, event.ask, event.usage)
-        self._links.reply_ended(link, event.ask)
+            self._usage(link, event.ask or link.own, event.usage)
+        self._links.reply_ended(link, event.ask or link.own)
         found = self._find(link, event.ask)
         if found is None or found[1].ended:
             return
@@ -154,6 +195,8 @@ class Replies:
             reply.complete = reply.transcript.complete = False
             self._failover.lost(link, event.fault, (self._desk.now - reply.asked_ns) // MS)
             return
+        if event.outcome == "cancelled" and reply.first_audio_ns is None and link.tail:
+            return  # it hears more of the turn, and will answer that
         self._speaker.finish(reply.ask)
         if event.outcome == "completed" or (event.outcome == "cancelled" and reply.first_audio_ns is not None):
             reply.complete = reply.transcript.complete = True

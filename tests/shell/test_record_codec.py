@@ -86,7 +86,7 @@ SAMPLES: list[Any] = [
     pb.BeginTurn(1),
     pb.Audio(b"\x7f"),
     pb.EndTurn(1),
-    pb.Ask(2, "go on"),
+    pb.Ask(2, "go on", True),
     pb.Cancel(2),
     pb.Truncate("i", 300),
     pb.Forget(("r1", "r2")),

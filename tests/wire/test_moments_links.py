@@ -163,22 +163,6 @@ def test_tools_of_an_answer_the_caller_cut_off(kinds: tuple[str, str]) -> None:
     assert not other_sound(stage.targets["b"].kind, given, want)
 
 
-@pytest.mark.xfail(strict=True, reason="a reply the provider's own turn detection began is cancelled as unasked")
-def test_a_provider_without_manual_turns_finds_the_end_itself() -> None:
-    """The turn so far is replayed; the provider's own ear ends it and asks."""
-    stage = call(
-        "openai",
-        "openai",
-        a=[rule(RESET, "speaking", turn=1, after_ms=700)],
-        options={"b": {"capabilities": {"manual_turns": False}}},
-    )
-    ask(stage, 500, 25)
-    stage.run(9000)
-    assert times(stage, "you asked about number twenty five") == 1
-    assert not asks(stage, "b")
-    assert len(stage.noted("fault")) == 1
-
-
 @pytest.mark.parametrize("kinds", PAIRS)
 def test_everybody_fails_and_somebody_comes_back(kinds: tuple[str, str]) -> None:
     """The message is heard once, nobody is dropped, and the question is answered when a provider is up again."""
