@@ -54,6 +54,8 @@ def impossible(kind: str, fault: Fault, phase: Phase, standby: str) -> str:
             return ""
         if not phase.rotates:
             return "the connection stands already"
+        if kind != "gemini" and standby == "cold":
+            return "a limit nearly used up is left for another account, the same one is not dialled"
         return "" if standby == "cold" else "the successor is connected already"
     if fault.name == "audio after the interruption" and phase.name != "barge-in in progress":
         return "nothing is interrupted"
