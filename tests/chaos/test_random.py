@@ -57,6 +57,8 @@ class Chaos:
         )
         self.stage.tool_ms = rng.choice([50, 700, 2600])
         self.skip_ask = 0
+        self.in_text = False
+        self.proof_ms: int | None = None
         self.log: list[str] = []
         self.cuts = False
         self.end_ms = self.script_caller()
@@ -77,8 +79,18 @@ class Chaos:
     # -------------------------------------------------------------------------------------------------------- faults
 
     def on_command(self, link: SimLink, command: pb.Command) -> bool:
+        if isinstance(command, pb.Probe) and self.proof_ms is not None:
+            link.say(pb.Probed(), self.proof_ms)
+            return True
         if not isinstance(command, pb.Ask):
             return False
+        if self.in_text:
+            self.in_text = False
+            empty = Fault(FaultClass.EMPTY, "no audio")
+            link.say(pb.ReplyStarted(command.number), 60)
+            link.say(pb.ReplyText(command.number, f"text{command.number}", "w0000 w0001"), 120)
+            link.say(pb.ReplyEnded(command.number, "empty", empty), 130)
+            return True
         if self.skip_ask:
             self.skip_ask -= 1
             return True
@@ -116,6 +128,14 @@ class Chaos:
             self.log.append(f"{stage.now // 10**6} next ask unanswered")
             self.skip_ask = 1
 
+        def answer_in_text() -> None:
+            self.log.append(f"{stage.now // 10**6} next ask answered in text")
+            self.in_text = True
+
+        def slow_proofs() -> None:
+            self.proof_ms = rng.choice([350, 600, 1500])
+            self.log.append(f"{stage.now // 10**6} sessions prove themselves after {self.proof_ms} ms")
+
         def refuse() -> None:
             name = rng.choice("ab")
             self.log.append(f"{stage.now // 10**6} {name} refuses")
@@ -132,7 +152,7 @@ class Chaos:
             if self.living():
                 stage.dispatch(ev.Suspect(rng.choice(self.living()).number, "slow outbox"))
 
-        return [die, die, half_open, no_answer, refuse, go_away, suspect]
+        return [die, die, half_open, no_answer, refuse, go_away, suspect, answer_in_text, slow_proofs]
 
     # ------------------------------------------------------------------------------------------------------- judging
 
