@@ -236,7 +236,7 @@ class _Fold:
         turns = self._placed_turns()
         asks = [ask for ask in self._asks.values() if ask["ask"]]
         lists = self._lists
-        swaps = [{**swap, "again": swap.get("again") or self._read_again(swap["ask"])} for swap in lists["swaps"]]
+        swaps = [{**swap, "again": swap.get("again") or self._read_again(swap)} for swap in lists["swaps"]]
         spoken = [turn for turn in turns if turn["state"] == "ended" and turn["ended_ms"] is not None]
         return {
             "schema": SCHEMA,
@@ -252,6 +252,11 @@ class _Fold:
                 "agent_ms": sum(ask["heard_ms"] or 0 for ask in asks),
                 "swaps": len(lists["swaps"]),
                 "faults": len(lists["faults"]),
+                "sessions": len(self._links),
+                "sessions_ms": sum(
+                    (self._ms if link["closed_ms"] is None else link["closed_ms"]) - link["opened_ms"]
+                    for link in self._links.values()
+                ),
                 "silence_ms": sum(swap.get("silence_ms") or 0 for swap in lists["swaps"]),
                 "replayed_ms": sum(swap.get("replayed_ms") or 0 for swap in lists["swaps"]),
                 "barge_ins": len(lists["barge_in"]),
@@ -302,10 +307,20 @@ class _Fold:
             placed.append(kept)
         return placed
 
-    def _read_again(self, ask: int | None) -> dict[str, int]:
-        """What the next provider had to read once more: the input tokens of the ask it took over with."""
+    def _read_again(self, swap: Mapping[str, Any]) -> dict[str, int]:
+        """What the next provider had to read once more: the input tokens of the ask it took over with. Without one
+        (nothing was owed, or the caller was still speaking) it is the history, as text, of its first ask."""
+        ask, names = swap["ask"], [name for name in TOKENS if "output" not in name]
+        if ask is None:
+            later = (
+                ask for ask in self._asks.values()
+                if ask["provider"] == swap.get("to") and (ask["asked_ms"] or 0) >= swap["at_ms"]
+            )  # fmt: skip
+            ask = next(later, {"ask": None})["ask"]
+            names = [name for name in names if "text" in name]
         entries = [entry for entry in self._usage if ask is not None and entry.get("ask") == ask]
-        return {name: sum(entry.get(name) or 0 for entry in entries) for name in TOKENS if "output" not in name}
+        read = {name: sum(entry.get(name) or 0 for entry in entries) for name in names}
+        return {name: read.get(name, 0) for name in TOKENS if "output" not in name}
 
     def _per_provider(self) -> list[dict[str, Any]]:
         names = list(dict.fromkeys(

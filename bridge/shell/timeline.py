@@ -190,7 +190,7 @@ def _legend(view: Scene) -> Text:
 
 def _swap_table(swaps: Sequence[Mapping[str, Any]]) -> Table:
     table = Table(box=None, pad_edge=False, title="switches", title_justify="left", title_style="bold")
-    for title in ("", "at", "switch", "cause", "found in", "silence", "replayed", "standby"):
+    for title in ("", "at", "switch", "cause", "found in", "silence", "replayed", "tokens", "standby"):
         table.add_column(title, overflow="fold")
     for number, swap in enumerate(swaps, 1):
         kind, code = str(swap.get("class") or ""), str(swap.get("code") or "")
@@ -200,6 +200,7 @@ def _swap_table(swaps: Sequence[Mapping[str, Any]]) -> Table:
             for text in (
                 f"▲{number}", seconds(swap["at_ms"]), f"{swap.get('from') or '-'} → {swap.get('to') or '-'}", cause,
                 seconds(swap.get("detection_ms")), seconds(swap.get("silence_ms")), seconds(swap.get("replayed_ms")),
+                str(sum((swap.get("again") or {}).get(name) or 0 for name in ("input_text", "input_audio"))),
                 "warm" if swap.get("warm") else "cold",
             )
         ))  # fmt: skip
@@ -229,6 +230,8 @@ def _totals(summary: Mapping[str, Any]) -> str:
         f"{seconds(totals['silence_ms'])} of silence added",
         f"{seconds(totals['replayed_ms'])} of speech replayed",
     ]
+    if totals.get("sessions", 1) > 1:
+        parts.append(f"{totals['sessions']} sessions, open for {seconds(totals['sessions_ms'])} in all")
     if totals["faults"]:
         parts.append(_count(totals["faults"], "fault"))
     again = sum(totals["tokens_again"][name] for name in ("input_text", "input_audio", "output_text", "output_audio"))

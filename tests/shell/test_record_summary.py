@@ -130,6 +130,7 @@ def test_a_switch_with_its_cause_its_price_and_both_voices() -> None:
     assert (swap["at_ms"], swap["from"], swap["to"], swap["class"], swap["ask"]) == (3500, "a", "b", "network", 2)
     assert swap["again"] == {"input_text": 300, "input_audio": 50, "cached_text": 0, "cached_audio": 0}
     assert summary["faults"][0]["phase"] == "mid-reply"
+    assert summary["totals"]["sessions"] == len(summary["links"])
     totals = summary["totals"]
     assert (totals["swaps"], totals["silence_ms"], totals["replayed_ms"], totals["agent_ms"]) == (1, 120, 1800, 3360)
     assert (totals["tokens"]["input_text"], totals["tokens"]["output_audio"]) == (300, 70)
@@ -220,3 +221,17 @@ def test_notes_of_kinds_it_does_not_know_and_fields_that_are_missing_do_no_harm(
     )  # fmt: skip
     summary = told(*((n, kind, {}) for n, kind in enumerate(kinds)))
     assert summary["duration_ms"] == len(kinds) - 1
+
+
+def test_a_switch_with_nothing_owed_costs_the_history_before_the_next_ask() -> None:
+    """Its sound is new speech; only the words told are read a second time."""
+    summary = told(
+        (5000, "swap", {"from": "a", "to": "b", "class": "planned", "code": "", "reason": "", "exchange": 0,
+                        "detection_ms": 0, "warm": True, "silence_ms": 0, "replayed_ms": 0}),
+        (9000, "asked", asked(2, 2, "b")),
+        (9900, "usage", usage("b", 2, input_text=210, input_audio=70, output_audio=30)),
+        (12_000, "asked", asked(3, 3, "b")),
+        (12_900, "usage", usage("b", 3, input_text=999, input_audio=99)),
+    )  # fmt: skip
+    (swap,) = summary["swaps"]
+    assert swap["again"] == {"input_text": 210, "input_audio": 0, "cached_text": 0, "cached_audio": 0}

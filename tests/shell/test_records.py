@@ -156,6 +156,11 @@ def test_the_terminal_picture_places_speech_and_switch(root: Path) -> None:
     assert row * 141 + mark.index("▲") - 8 == int(view.marks[0][1] // cell)
     assert "overloaded 1011" in text
     assert "1 switch, 0 ms of silence added" in text
+    again = show(root, "switched")["swaps"][0]["again"]
+    assert again["input_text"] > 0
+    row = next(line for line in rows if line.startswith("▲1") and "overloaded" in line)
+    assert str(again["input_text"] + again["input_audio"]) in row.split()
+    assert "sessions, open for" in text
     assert "1 turn," in text
 
 
