@@ -215,12 +215,13 @@ class Replies:
             elif exchange.turns_ended:
                 self._asks.ask(link, exchange, after_tool=True)
             return
-        if self._tools.tell(exchange, link):
+        told = self._tools.tell(exchange, link)
+        if self._desk.ledger.running(exchange.id):
+            self._asks.stop_clocks()  # one answer to all results, when the last is there
+        elif told:
             self._asks.ask(link, exchange, after_tool=True)
-        elif not self._desk.ledger.running(exchange.id):
-            self._asks.settle(exchange, "answered")
         else:
-            self._asks.stop_clocks()
+            self._asks.settle(exchange, "answered")
 
     def tool_done(self, exchange: Exchange) -> None:
         """A result arrived for the open exchange."""
