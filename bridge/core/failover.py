@@ -309,6 +309,11 @@ class Failover:
             silent = (self._desk.now - max(self._speaker.silent_since, exchange.owed_ns)) // MS
         self._swapped(silent)
 
+    def interrupted(self) -> None:
+        """The caller speaks on: what a suspended link may still say answers only the half of it."""
+        if self.suspended is not None:
+            self._drop_suspended()
+
     def settled(self) -> None:
         """Nothing is owed any more, be it that the continuation came back empty: the switch is over."""
         if self.suspended is not None:

@@ -175,6 +175,7 @@ class Floor:
         """What a confirmed turn does to the agent's speech; returns the exchange the turn belongs to. The last words of
         a finished reply are let out when the turn came so late that it need not `stop` them."""
         desk = self._desk
+        self._failover.interrupted()
         conversation = desk.conversation
         exchange = conversation.open
         latest = exchange.reply if exchange is not None else None

@@ -12,6 +12,7 @@ import random
 import pytest
 
 from bridge.core import events as ev
+from bridge.core.plan import Plan
 from providers import base as pb
 from providers.base import Fault, FaultClass
 from tests.core.stage import GEMINI_LIKE, Behaviour, SimLink, Stage
@@ -49,7 +50,7 @@ class Chaos:
         }
         self.stage = Stage(
             acts,
-            standby=rng.choice(["cold", "warm", "seeded"]),
+            plan=Plan((), rng.choice(["cold", "warm", "seeded"]), rng.choice([None, None, None, 300, 900])),
             greeting=rng.choice(["", "Hello"]),
             tools=(LOOKUP,),
             seed=seed,

@@ -114,3 +114,19 @@ def test_a_preferred_provider_is_taken_back_at_a_turns_boundary(kinds: tuple[str
     assert heard(stage) == heard(whole)
     assert waits(stage, ends)[1] <= waits(whole, ends)[1] + 60
     assert_same(stage, "a", turns(stage, stage.of("a")[-1])[-1], 69_700, ends[1])
+
+
+@pytest.mark.parametrize("kinds", PAIRS)
+@pytest.mark.parametrize("resumes_ms", [2800, 2950, 3050])
+def test_a_caller_who_goes_on_while_two_are_asked(kinds: tuple[str, str], resumes_ms: int) -> None:
+    """a was asked at 2.2 s and would speak at 3.5 s, b as well at 3.0 s. What a would say answers half a question."""
+    slow = {"reply": {**SCRIPT["reply"], "first_audio_ms": 1300}}
+    stage = call(*kinds, a=slow, b=slow, plan={"hedge_ms": 800})
+    first = ask(stage, 300, 38)
+    end = ask(stage, resumes_ms, 39)
+    stage.run(11_000)
+    said = heard(stage)
+    assert times(stage, "you asked about number thirty eight and about number thirty nine") == 1, said
+    assert said.replace("~", "").count("you asked") == 1, said
+    assert min(word.begin for word in words(stage)) >= end
+    assert first == 2200 and not stage.noted("fault")
