@@ -148,6 +148,7 @@ class LastRungSettings(Section):
     transfer_to: Optional = ""
     retry: Duration = 1000
     hold: Duration = 20_000
+    repeat: Duration = 6000
 
 
 class Route(Section):

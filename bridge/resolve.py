@@ -134,6 +134,7 @@ def _plan(route: Route, candidates: tuple[Candidate, ...]) -> Plan:
             transfer_to=last.transfer_to.strip(),
             retry_ms=last.retry,
             hold_ms=last.hold,
+            repeat_ms=last.repeat,
         ),
     )
 

@@ -31,7 +31,7 @@ routes:
     hedge: 1500ms
     fail_back: true
     deadlines: {dial: 900}
-    last_rung: {say: hold, then: transfer, transfer_to: " +15550100 ", retry: 2s, hold: 30s}
+    last_rung: {say: hold, then: transfer, transfer_to: " +15550100 ", retry: 2s, hold: 30s, repeat: 4s}
 agents:
   reception:
     instructions: "You speak with {{customer_name}} of {{ company }}. {{customer_name}}!"
@@ -70,7 +70,7 @@ def test_the_plan_keeps_the_route_as_it_is_written(config: Config) -> None:
     ]
     assert (plan.standby, plan.hedge_ms, plan.fail_back) == ("seeded", 1500, True)
     assert plan.deadlines == Deadlines(dial=900)
-    assert plan.last_rung == LastRung("hold", "transfer", "+15550100", 2000, 30_000)
+    assert plan.last_rung == LastRung("hold", "transfer", "+15550100", 2000, 30_000, 4000)
 
 
 def test_the_agent(config: Config) -> None:

@@ -107,6 +107,7 @@ class Call:
             "age": failover.rotation.aged,
             "retry": failover.retry,
             "hold": failover.last_rung.give_up,
+            "patience": failover.last_rung.speak,
             "tools hold": failover.tools_settled,
             "keys": self._floor.keys.due,
             "silence": self._floor.silence,

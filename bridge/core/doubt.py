@@ -36,7 +36,7 @@ class Doubt:
             what = f"the standby gave no sign of life within {waited} ms, the next one is dialled as well"
             self._desk.note("noticed", what=what, provider=link.provider)
         if self._reserve.link is None:
-            self._chooser.ask("beside", avoid | {link.provider})
+            self._chooser.ask("beside", avoid | {link.provider}, owed=True)
 
     def over(self, link: Link | None) -> None:
         """The link has given a sign of life, or is no more. One that was dialled beside a living link stays as standby

@@ -12,11 +12,13 @@ from providers.base import Command, Fault
 @dataclass(frozen=True, slots=True)
 class Choose:
     """Which provider may be dialled now? Candidates are the plan's, in its order, without `exclude`. Answered by
-    Chosen with the same `request`. `purpose` sets priority at the connection pace: handover > call > standby."""
+    Chosen with the same `request`. `purpose` sets priority at the connection pace: handover > call > standby; first of
+    all a handover that is `owed` to a caller who waits for an answer. A probe can as well be made another time."""
 
     request: int
     purpose: Literal["call", "handover", "standby", "probe"]
     exclude: tuple[str, ...] = ()
+    owed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

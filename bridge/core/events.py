@@ -98,7 +98,8 @@ class Suspect:
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """Answer to Choose. `provider` None: no candidate may be dialled now; `retry_ms` says when one may."""
+    """Answer to Choose. `provider` None: no candidate may be dialled now; `retry_ms` says when to ask again, and the
+    place in the line of all calls is kept until then."""
 
     request: int
     provider: str | None

@@ -49,7 +49,7 @@ class Failover:
         self._doubt = Doubt(desk, self._chooser, self.reserve)
         self._swaps = Swaps(desk)
         self._log = FaultLog(desk, speaker)
-        self.last_rung = LastRung(desk, speaker, finish, end)
+        self.last_rung = LastRung(desk, speaker, finish, end, lambda: self.coming is not None)
         self.active: Link | None = None
         self.coming: Link | None = None
         self.suspended: Link | None = None
@@ -60,7 +60,13 @@ class Failover:
     # ------------------------------------------------------------------------------------------------------ choosing
 
     def start(self) -> None:
-        self._chooser.ask("call")
+        self._ask()
+
+    def _ask(self) -> None:
+        """Ask for somebody who has not been tried. Until a link was opened it is a new call that asks."""
+        exchange = self._desk.conversation.open
+        owed = exchange is not None and exchange.turns_ended
+        self._chooser.ask("handover" if self._links.count else "call", set(self._tried), owed)
 
     def chosen(self, event: Chosen) -> None:
         """The health board's answer."""
@@ -253,7 +259,7 @@ class Failover:
             self.reserve.drop("its provider just failed")
         standby = self.reserve.take()
         if standby is None:
-            self._chooser.ask("handover", set(self._tried))
+            self._ask()
         elif standby.ready:
             self._take(standby)
         else:
@@ -357,7 +363,7 @@ class Failover:
             if kind is FaultClass.NETWORK and provider not in self._retried:
                 self._retried.add(provider)
                 del self._tried[provider]
-                self._chooser.ask("handover", set(self._tried))
+                self._ask()
                 return
         self.last_rung.reach(why, retry_ms)
 
@@ -366,7 +372,14 @@ class Failover:
         if self.active is None and self.coming is None:
             self._tried.clear()
             self._retried.clear()
-            self._chooser.ask("handover")
+            self._ask()
+
+    def owed(self) -> None:
+        """The caller has finished and nobody is there to answer: say so, and move up in the line of those who wait."""
+        self._desk.timers.clear("patience")
+        self.last_rung.speak()
+        if self.last_rung.reached and self.coming is None:
+            self._ask()
 
     # -------------------------------------------------------------------------------------------------------- standby
 

@@ -279,7 +279,7 @@ class Floor:
         self._owe(exchange)
         link = self._failover.active
         if link is None:
-            self._failover.last_rung.apologise()
+            self._failover.owed()
         elif link.turn == turn.id and not self._failover.holding:
             self._end_on(link, turn, exchange)
 
@@ -325,7 +325,7 @@ class Floor:
         self._owe(exchange)
         link = self._failover.active
         if link is None:
-            self._failover.last_rung.apologise()
+            self._failover.owed()
             return
         if self._failover.holding:
             return

@@ -77,14 +77,14 @@ class Links:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self._links: dict[int, Link] = {}
-        self._count = 0
+        self.count = 0  # opened so far
 
     def get(self, number: int) -> Link | None:
         return self._links.get(number)
 
     def open(self, provider: str, purpose: str) -> Link:
-        self._count += 1
-        link = Link(self._count, self._desk.plan.candidate(provider), purpose, self._desk.now)
+        self.count += 1
+        link = Link(self.count, self._desk.plan.candidate(provider), purpose, self._desk.now)
         self._links[link.number] = link
         self._desk.note("link_opened", link=link.number, provider=provider, purpose=purpose)
         self._desk.do(Open(link.number, provider))

@@ -48,13 +48,15 @@ class Deadlines:
 
 @dataclass(frozen=True, slots=True)
 class LastRung:
-    """What happens when no provider is left: the phrase, then retries while it plays, then the policy."""
+    """What happens when no provider is left: the phrase, then retries while the caller waits, then the policy. Who
+    waits hears "hold" `repeat_ms` after the end of the phrase, and so on; 0 says it once."""
 
     phrase: str = "sorry"
     then: Literal["hang_up", "transfer", "take_message"] = "hang_up"
     transfer_to: str = ""
     retry_ms: int = 1000
     hold_ms: int = 20_000  # how long retries go on before the policy acts
+    repeat_ms: int = 6000
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ class Reserve:
         self._briefing = briefing
         self.link: Link | None = None
         self.first_audio_ms = 800
+        self._cold = False  # it was said that there can be none for now
 
     def want(self, avoid: set[str]) -> None:
         """Have a standby that is none of `avoid`."""
@@ -32,8 +33,12 @@ class Reserve:
     def chosen(self, provider: str | None, event: Chosen) -> None:
         """The health board's answer."""
         if provider is None:
-            self._desk.after("standby", max(event.retry_ms or 0, self._desk.deadlines.standby_probe))
+            if event.retry_ms is not None and not self._cold:
+                self._cold = True
+                self._desk.note("noticed", what=f"no standby for now, the call runs cold: {event.reason}")
+            self._desk.after("standby", event.retry_ms or self._desk.deadlines.standby_probe)
         elif self.link is None:
+            self._cold = False
             self.link = self._links.open(provider, "standby")
             self.first_audio_ms = event.first_audio_p90_ms
 

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 
 SECOND = 1_000_000_000
+
+WINDOW = 61 * SECOND
+"""A minute as the other side counts it: a connection may reach it up to a second after it was dialled, and one over the
+limit closes the account to every call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,13 +130,17 @@ class Pace:
         self.limit = limit
         self._recent: deque[int] = deque()
 
-    def wait(self, now: int, share: float = 1.0) -> int:
-        """ns until one more is allowed; 0: now."""
-        while self._recent and self._recent[0] <= now - 60 * SECOND:
-            self._recent.popleft()
-        allowed = max(1, int(self.limit * share))
-        excess = len(self._recent) - allowed
-        return self._recent[excess] + 60 * SECOND - now if excess >= 0 else 0
+    def free_at(self, now: int, share: float = 1.0, promised: Sequence[int] = ()) -> int:
+        """When one more is allowed, `now` at the earliest. `promised`: times of those that come before it, ascending,
+        none before `now`."""
+        recent = self._recent
+        while recent and recent[0] <= now - WINDOW:
+            recent.popleft()
+        excess = len(recent) + len(promised) - max(1, int(self.limit * share))
+        if excess < 0:
+            return now
+        before = recent[excess] if excess < len(recent) else promised[excess - len(recent)]
+        return max(now, before + WINDOW)
 
     def take(self, now: int) -> None:
         self._recent.append(now)

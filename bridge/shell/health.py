@@ -10,20 +10,17 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 import math
+from bisect import insort
 from collections import deque
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
-from typing import Literal
 from urllib.parse import urlsplit
 
 from bridge.core.events import Chosen
 from bridge.shell.breaker import SECOND, Breaker, Pace, Pause, Rules
+from bridge.shell.line import GRACE, LOOK, Door, Key, Line, Purpose, Scope, rank_of
 from providers.base import Fault, FaultClass, Target
-
-Purpose = Literal["call", "handover", "standby", "probe"]
-Scope = Literal["endpoint", "account", "credential", "model"]
-Key = tuple[str, ...]
 
 FIRST_AUDIO_MS = 800
 """What is expected of a provider of which too little is known."""
@@ -89,6 +86,7 @@ class HealthBoard:
         self._breakers: dict[Key, Breaker] = {}
         self._limits: dict[Key, Limit] = {}
         self._paces: dict[Key, Pace] = {}
+        self._line = Line()
         self._first_audio: dict[Key, deque[int]] = {}
 
     def set_paces(self, paces: Mapping[str, int]) -> None:
@@ -96,28 +94,48 @@ class HealthBoard:
         self._set_paces = dict(paces)
 
     def choose(
-        self, request: int, candidates: Sequence[Target], purpose: Purpose, exclude: Container[str], now: int
+        self,
+        request: int,
+        candidates: Sequence[Target],
+        purpose: Purpose,
+        exclude: Container[str],
+        now: int,
+        call: str = "",
+        owed: bool = False,
     ) -> Chosen:
         """The first candidate, in the order given, that may be dialled now; it counts as dialled. One of which no
-        failure is known comes before one that has just failed; a running call also prefers it to being a probe."""
+        failure is known comes before one that has just failed; a running call also prefers it to being a probe.
+
+        `call` is who asks: if it has to wait it gets a place in the line, and `retry_ms` says when to come back for it.
+        Without a name it only learns how things stand. `owed`: a caller is waiting for an answer."""
+        doors: list[Door] = [(target, keys_of(target)) for target in candidates if target.name not in exclude]
+        if not doors:
+            return Chosen(request, None, "every provider has been tried or is excluded")
+        rank = rank_of(purpose, owed)
+        promised = self._promised(call, rank, now)
         waits: list[int] = []
         reasons: list[str] = []
         for only_good in (True, False):
             waits, reasons = [], []
-            for target in candidates:
-                if target.name in exclude:
-                    continue
-                wait, why = self._wait(target, purpose, now)
+            for target, keys in doors:
+                wait, why = self._wait(target, keys, purpose, promised, now)
                 if wait > 0:
                     waits.append(wait)
                     reasons.append(f"{target.name}: {why}")
-                elif not only_good or self._good(target, purpose, now):
-                    self._dialled(target, now)
+                elif not only_good or self._good(keys, purpose, now):
+                    self._dialled(target, keys, now)
+                    self._line.leave(call)
                     p90 = self.first_audio_p90_ms(target)
                     return Chosen(request, target.name, "; ".join(reasons), first_audio_p90_ms=p90)
-        if not waits:
-            return Chosen(request, None, "every provider has been tried or is excluded")
-        return Chosen(request, None, "; ".join(reasons), retry_ms=math.ceil(min(waits) / 1e6))
+        wait = min(waits)
+        if call and purpose in LOOK:
+            wait = min(wait, int(LOOK[purpose] * self._chance.uniform(0.8, 1.0)))
+            self._line.stand(call, rank, SHARE[purpose], doors, now + wait + GRACE)
+        return Chosen(request, None, "; ".join(reasons), retry_ms=math.ceil(wait / 1e6))
+
+    def leave(self, call: str) -> None:
+        """The call is over: it waits for nothing any more."""
+        self._line.leave(call)
 
     def report(
         self, target: Target, fault: Fault | None, first_audio_ms: int | None, now: int, link_age_ms: int | None = None
@@ -160,32 +178,61 @@ class HealthBoard:
             self._breakers[key] = Breaker(self._rules.counted, self._chance)
         return self._breakers[key]
 
-    def _known(self, target: Target) -> list[tuple[Scope, Breaker]]:
-        keys = keys_of(target)
+    def _known(self, keys: Mapping[Scope, Key]) -> list[tuple[Scope, Breaker]]:
         scopes: tuple[Scope, ...] = ("credential", "model", "endpoint")
         return [(scope, self._breakers[keys[scope]]) for scope in scopes if keys[scope] in self._breakers]
 
-    def _good(self, target: Target, purpose: Purpose, now: int) -> bool:
+    def _good(self, keys: Mapping[Scope, Key], purpose: Purpose, now: int) -> bool:
         """Nothing speaks against it. New calls and standbys are the probes of a half-open breaker."""
-        known = [breaker for _, breaker in self._known(target)]
+        known = [breaker for _, breaker in self._known(keys)]
         return not any(breaker.doubtful(now) or (purpose == "handover" and not breaker.closed()) for breaker in known)
 
-    def _wait(self, target: Target, purpose: Purpose, now: int) -> tuple[int, str]:
+    def _wait(
+        self, target: Target, keys: Mapping[Scope, Key], purpose: Purpose, promised: Mapping[Key, list[int]], now: int
+    ) -> tuple[int, str]:
         """The longest of what keeps the target from being dialled, in ns, and what that is."""
-        account = keys_of(target)["account"]
-        obstacles = [(breaker.wait(now), f"{scope} breaker open") for scope, breaker in self._known(target)]
+        account = keys["account"]
+        obstacles = [(breaker.wait(now), f"{scope} breaker open") for scope, breaker in self._known(keys)]
         if account in self._limits:
             obstacles.append((self._limits[account].wait(now), "account rate limited"))
-        obstacles.append((self._pace(target).wait(now, SHARE[purpose]), "connection pace reached"))
+        free = self._pace(target, account).free_at(now, SHARE[purpose], promised.get(account, ()))
+        obstacles.append((free - now, "connection pace reached"))
         return max(obstacles)
 
-    def _dialled(self, target: Target, now: int) -> None:
-        for _, breaker in self._known(target):
-            breaker.probe(now)
-        self._pace(target).take(now)
+    def _promised(self, call: str, rank: int, now: int) -> dict[Key, list[int]]:
+        """What those before `call` in the line will have taken, if each takes what it can have first: times of dials by
+        account. Behind a breaker that is not closed there is nothing to promise: it takes one probe at a time."""
+        promised: dict[Key, list[int]] = {}
+        opens: dict[Key, int | None] = {}
+        for place in self._line.ahead(call, rank, now):
+            best: tuple[int, Key] | None = None
+            for target, keys in place.doors:
+                model, account = keys["model"], keys["account"]
+                if model not in opens:
+                    opens[model] = self._opens(keys, now)
+                earliest = opens[model]
+                if earliest is None:
+                    continue
+                free = self._pace(target, account).free_at(now, place.share, promised.get(account, ()))
+                if best is None or max(earliest, free) < best[0]:
+                    best = max(earliest, free), account
+            if best is not None:
+                insort(promised.setdefault(best[1], []), best[0])
+        return promised
 
-    def _pace(self, target: Target) -> Pace:
-        account = keys_of(target)["account"]
+    def _opens(self, keys: Mapping[Scope, Key], now: int) -> int | None:
+        """When dials of that key are let through again, in any number; None: nobody can say."""
+        if not all(breaker.closed() for _, breaker in self._known(keys)):
+            return None
+        limit = self._limits.get(keys["account"])
+        return now if limit is None else max(now, limit.until)
+
+    def _dialled(self, target: Target, keys: Mapping[Scope, Key], now: int) -> None:
+        for _, breaker in self._known(keys):
+            breaker.probe(now)
+        self._pace(target, keys["account"]).take(now)
+
+    def _pace(self, target: Target, account: Key) -> Pace:
         if account not in self._paces:
             usual = CONNECTIONS_PER_MINUTE.get(target.kind, OTHERWISE_PER_MINUTE)
             self._paces[account] = Pace(UNLIMITED if _is_local(target) else usual)

@@ -331,7 +331,17 @@ class CallRunner:
 
     def _choose(self, action: Choose) -> None:
         health = self._services.health
-        self.dispatch(health.choose(action.request, self._candidates, action.purpose, action.exclude, self._now))
+        self.dispatch(
+            health.choose(
+                action.request,
+                self._candidates,
+                action.purpose,
+                action.exclude,
+                self._now,
+                self.spec.call_id,
+                action.owed,
+            )
+        )
 
     def _health(self, action: Health) -> None:
         target = self._targets[action.provider]
@@ -390,6 +400,7 @@ class CallRunner:
             return
         self._stage = _Stage.OVER
         self._let_go()
+        self._services.health.leave(self.spec.call_id)
         now = self._tell_time()
         with contextlib.suppress(Exception):
             self._recorder.close(now)

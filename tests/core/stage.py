@@ -262,25 +262,38 @@ class Stage:
 
     def run(self, until_ms: int) -> Stage:
         if not self._started:
-            self._started = True
-            self._perform(self.call.start(0))
-            self.later(20, self._frame)
+            self.begin(0)
         end = until_ms * MS
-        while True:
-            deadline = self.call.deadline
-            at = self._heap[0][0] if self._heap else None
-            if deadline is not None and (at is None or deadline < at):
-                if deadline > end:
-                    break
-                self.now = max(self.now, deadline)
-                self.dispatch(ev.Tick())
-                continue
-            if at is None or at > end:
-                break
-            self.now = at
-            heapq.heappop(self._heap)[2]()
+        while (due := self.due) is not None and due <= end:
+            self.step()
         self.now = end
         return self
+
+    def begin(self, now: int) -> None:
+        """The call comes in."""
+        self._started = True
+        self.now = now
+        self._perform(self.call.start(now))
+        self.later(20, self._frame)
+
+    @property
+    def due(self) -> int | None:
+        """When something happens next, in ns."""
+        deadline = self.call.deadline
+        if not self._heap:
+            return deadline
+        at = self._heap[0][0]
+        return at if deadline is None or at <= deadline else max(self.now, deadline)
+
+    def step(self) -> None:
+        """That which is due."""
+        due, deadline = self.due, self.call.deadline
+        assert due is not None
+        self.now = due
+        if deadline is not None and (not self._heap or deadline < self._heap[0][0]):
+            self.dispatch(ev.Tick())
+        else:
+            heapq.heappop(self._heap)[2]()
 
     def _frame(self) -> None:
         """Every 20 ms: the carrier plays one frame to the caller and brings one from them."""

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.shell.breaker import SECOND, Breaker, Pace, Pause, Rules
+from bridge.shell.breaker import SECOND, WINDOW, Breaker, Pace, Pause, Rules
 
 
 def _breaker(**rules: float) -> Breaker:
@@ -139,22 +139,32 @@ def test_pauses_differ() -> None:
 def test_the_pace_by_share(share: float, allowed: int) -> None:
     pace = Pace(30)
     taken = 0
-    while pace.wait(0, share) == 0:
+    while pace.free_at(0, share) == 0:
         pace.take(0)
         taken += 1
     assert taken == allowed
-    assert pace.wait(0, share) == 60 * SECOND
-    assert pace.wait(60 * SECOND, share) == 0
+    assert pace.free_at(0, share) == WINDOW
+    assert pace.free_at(WINDOW, share) == WINDOW
 
 
 def test_what_the_pace_says_to_wait_is_enough_and_not_too_much() -> None:
     pace = Pace(10)
     for moment in range(10):
         pace.take(moment * SECOND)
-    wait = pace.wait(10 * SECOND, 0.6)  # 4 over
-    assert wait == 54 * SECOND - 0 * SECOND
-    assert pace.wait(10 * SECOND + wait - 1, 0.6) == 1
-    assert pace.wait(10 * SECOND + wait, 0.6) == 0
+    free = pace.free_at(10 * SECOND, 0.6)  # 4 over
+    assert free == WINDOW + 4 * SECOND
+    assert pace.free_at(free - 1, 0.6) == free
+    assert pace.free_at(free, 0.6) == free
+
+
+def test_what_is_promised_to_others_is_taken() -> None:
+    pace = Pace(3)
+    pace.take(0)
+    pace.take(SECOND)
+    assert pace.free_at(2 * SECOND) == 2 * SECOND
+    assert pace.free_at(2 * SECOND, 1.0, [2 * SECOND]) == WINDOW
+    assert pace.free_at(2 * SECOND, 1.0, [2 * SECOND, WINDOW]) == WINDOW + SECOND
+    assert pace.free_at(2 * SECOND, 1.0, [2 * SECOND, WINDOW, WINDOW + SECOND]) == WINDOW + 2 * SECOND
 
 
 @given(st.lists(st.tuples(st.integers(0, 5 * SECOND), st.sampled_from([0.6, 0.8, 1.0])), max_size=200))
@@ -162,11 +172,11 @@ def test_no_minute_ever_holds_more_than_the_limit(steps: list[tuple[int, float]]
     pace, now, taken = Pace(7), 0, []
     for pause, share in steps:
         now += pause
-        if pace.wait(now, share) == 0:
+        if pace.free_at(now, share) == now:
             pace.take(now)
             taken.append(now)
     for begin in taken:
-        assert sum(1 for at in taken if begin <= at < begin + 60 * SECOND) <= 7
+        assert sum(1 for at in taken if begin <= at < begin + WINDOW) <= 7
 
 
 def test_one_failure_is_doubted_for_a_while() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bridge.core.events import Chosen
-from bridge.shell.breaker import SECOND
+from bridge.shell.breaker import SECOND, WINDOW
 from bridge.shell.health import HealthBoard, Purpose, keys_of
 from providers.base import Fault, FaultClass, Target
 
@@ -146,10 +146,10 @@ def test_the_connection_pace_of_an_account() -> None:
     board = _board()
     answers = [_choose(board, purpose="call", among=[AZURE]) for _ in range(25)]
     assert [answer.provider for answer in answers] == ["azure"] * 24 + [None]
-    assert (answers[-1].reason, answers[-1].retry_ms) == ("azure: connection pace reached", 60_000)
+    assert (answers[-1].reason, answers[-1].retry_ms) == ("azure: connection pace reached", WINDOW // 1_000_000)
     assert _choose(board, purpose="standby", among=[AZURE]).provider is None
     assert [_choose(board, purpose="handover", among=[AZURE]).provider for _ in range(7)] == ["azure"] * 6 + [None]
-    assert _choose(board, 60 * SECOND, "standby", among=[AZURE]).provider == "azure"
+    assert _choose(board, WINDOW, "standby", among=[AZURE]).provider == "azure"
 
 
 def test_paces_can_be_set_and_are_shared_by_entries_of_one_account() -> None:

@@ -47,7 +47,7 @@ SAMPLES: list[Any] = [
     ev.Excluded(("a", "b")),
     ev.Drain(5000),
     ev.Tick(),
-    fx.Choose(3, "handover", ("a",)),
+    fx.Choose(3, "handover", ("a",), owed=True),
     fx.Open(1, "openai"),
     fx.Send(1, pb.Seed(HISTORY)),
     fx.Ping(1, 1000),
