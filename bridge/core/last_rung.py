@@ -10,6 +10,7 @@ from bridge.core.speaker import Speaker
 
 MESSAGE_MS = 60_000
 PHRASE_AGAIN = "hold"
+COMING_MS = 1000  # while somebody is being dialled nothing is said that the answer would have to wait for
 
 
 class LastRung:
@@ -62,7 +63,7 @@ class LastRung:
         due = desk.timers.at("patience")
         if (due is not None and due > desk.now) or (self._spoken and not rung.repeat_ms):
             return
-        left = desk.ms(self._speaker.left)
+        left = COMING_MS if self._coming() else desk.ms(self._speaker.left)
         if not left:
             again = self._spoken and PHRASE_AGAIN in desk.spec.phrases
             self._spoken = self._speaker.phrase(PHRASE_AGAIN if again else rung.phrase)

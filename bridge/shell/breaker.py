@@ -142,5 +142,10 @@ class Pace:
         before = recent[excess] if excess < len(recent) else promised[excess - len(recent)]
         return max(now, before + WINDOW)
 
+    def rushed(self, now: int) -> bool:
+        """Many at once: a twentieth of a minute's share, and more than one, within the last second."""
+        recent, some = self._recent, max(2, self.limit // 20)
+        return len(recent) >= some and recent[-some] > now - SECOND
+
     def take(self, now: int) -> None:
         self._recent.append(now)

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 from bridge.core.events import Chosen
 from bridge.shell.breaker import SECOND, Breaker, Pace, Pause, Rules
-from bridge.shell.line import GRACE, LOOK, Door, Key, Line, Purpose, Scope, rank_of
+from bridge.shell.line import GRACE, LOOK, RANKS, Door, Key, Line, Purpose, Scope, rank_of
 from providers.base import Fault, FaultClass, Target
 
 FIRST_AUDIO_MS = 800
@@ -113,12 +113,15 @@ class HealthBoard:
             return Chosen(request, None, "every provider has been tried or is excluded")
         rank = rank_of(purpose, owed)
         promised = self._promised(call, rank, now)
+        aside = self._line.aside(call, now) if call and rank == RANKS["handover"] else 0
         waits: list[int] = []
         reasons: list[str] = []
         for only_good in (True, False):
             waits, reasons = [], []
             for target, keys in doors:
                 wait, why = self._wait(target, keys, purpose, promised, now)
+                if wait < aside and self._pace(target, keys["account"]).rushed(now):
+                    wait, why = aside, "callers who wait go first"
                 if wait > 0:
                     waits.append(wait)
                     reasons.append(f"{target.name}: {why}")
@@ -130,7 +133,7 @@ class HealthBoard:
         wait = min(waits)
         if call and purpose in LOOK:
             wait = min(wait, int(LOOK[purpose] * self._chance.uniform(0.8, 1.0)))
-            self._line.stand(call, rank, SHARE[purpose], doors, now + wait + GRACE)
+            self._line.stand(call, rank, SHARE[purpose], doors, now, now + wait + GRACE)
         return Chosen(request, None, "; ".join(reasons), retry_ms=math.ceil(wait / 1e6))
 
     def leave(self, call: str) -> None:

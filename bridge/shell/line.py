@@ -26,6 +26,10 @@ probe has no place; it is an attempt that can as well be made some other time.""
 GRACE = 2 * SECOND
 """How long after the time it was told a place is kept."""
 
+YIELD = SECOND // 2
+"""When an account is dialled by many calls at once, a running one whose caller does not wait for an answer steps aside
+for so long, once: calls lose their provider in no order, and the connections left are for callers who wait."""
+
 OWED = 0
 RANKS: Mapping[Purpose, int] = {"handover": 1, "call": 2, "standby": 3, "probe": 3}
 """Who comes first. Before all, at `OWED`: a running call whose caller is waiting for an answer."""
@@ -37,25 +41,28 @@ def rank_of(purpose: Purpose, owed: bool) -> int:
 
 @dataclass(slots=True)
 class Place:
-    """`doors`: what the call would take; `until`: it is given up after that."""
+    """`since`: when it was taken; `numbers`: its turn in each rank it has been in; `doors`: what the call would take;
+    `until`: it is given up after that."""
 
+    since: int
     rank: int
-    number: int
+    numbers: dict[int, int]
     share: float
     doors: Sequence[Door]
     until: int
 
+    @property
+    def order(self) -> tuple[int, int]:
+        return self.rank, self.numbers[self.rank]
+
 
 class Line:
-    """One place for each call. Within a rank, who came first is first; who is moved up or down as a caller keeps the
-    number it came with, so that waiting is not lost."""
+    """One place for each call. Within a rank, who came into it first is first; who changes rank and back, because its
+    caller speaks again, has lost nothing."""
 
     def __init__(self) -> None:
         self._places: dict[str, Place] = {}
         self._count = 0
-
-    def __len__(self) -> int:
-        return len(self._places)
 
     def ahead(self, call: str, rank: int, now: int) -> list[Place]:
         """The places before that of `call`, who asks with `rank`; first one first."""
@@ -63,24 +70,25 @@ class Line:
             return []
         for other in [other for other, place in self._places.items() if place.until < now]:
             del self._places[other]
-        mine = rank, self._number(call, rank)
-        before = [
-            place for other, place in self._places.items() if other != call and (place.rank, place.number) < mine
-        ]
-        before.sort(key=lambda place: (place.rank, place.number))
+        own = self._places.get(call)
+        mine = rank, self._count + 1 if own is None else own.numbers.get(rank, self._count + 1)
+        before = [place for other, place in self._places.items() if other != call and place.order < mine]
+        before.sort(key=lambda place: place.order)
         return before
 
-    def stand(self, call: str, rank: int, share: float, doors: Sequence[Door], until: int) -> None:
+    def stand(self, call: str, rank: int, share: float, doors: Sequence[Door], now: int, until: int) -> None:
         """Take a place, or keep it."""
-        number = self._number(call, rank)
-        self._count = max(self._count, number)
-        self._places[call] = Place(rank, number, share, doors, until)
+        own = self._places.get(call)
+        since, numbers = (now, {}) if own is None else (own.since, own.numbers)
+        if rank not in numbers:
+            self._count += 1
+            numbers[rank] = self._count
+        self._places[call] = Place(since, rank, numbers, share, doors, until)
+
+    def aside(self, call: str, now: int) -> int:
+        """How long the call, which nobody waits for, is to step aside when there is a rush, in ns."""
+        own = self._places.get(call)
+        return YIELD if own is None else max(0, own.since + YIELD - now)
 
     def leave(self, call: str) -> None:
         self._places.pop(call, None)
-
-    def _number(self, call: str, rank: int) -> int:
-        old = self._places.get(call)
-        if old is not None and (old.rank == rank or max(old.rank, rank) < RANKS["standby"]):
-            return old.number
-        return self._count + 1

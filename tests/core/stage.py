@@ -231,6 +231,7 @@ class Stage:
         if not silence:
             agent = replace(agent, silence=None)
         phrases = {"sorry": tone(390, 600), "goodbye": tone(391, 400), "rephrase": tone(392, 500)}
+        phrases["hold"] = tone(393, 500)
         self.spec = CallSpec("call1", PCMU, agent, replace(base, candidates=candidates), phrases, marks=marks)
         self.ears = ScriptedEars()
         self.call = Call(self.spec, self.ears)  # type: ignore[arg-type]

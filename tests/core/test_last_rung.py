@@ -27,7 +27,7 @@ class Waiting(Stage):
     def __init__(self, answer: Answer, *providers: str, standby: str = "cold", **rung: object) -> None:
         plan = Plan((), standby=standby, last_rung=LastRung(**rung))  # type: ignore[arg-type]
         super().__init__({name: Behaviour() for name in providers or ("a", "b")}, plan=plan)
-        phrases = {**self.spec.phrases, "hold": tone(HOLD, 500), "message": tone(MESSAGE, 500)}
+        phrases = {**self.spec.phrases, "message": tone(MESSAGE, 500)}
         self.spec = replace(self.spec, phrases=phrases)
         self.call = type(self.call)(self.spec, self.ears)  # type: ignore[arg-type]
         self.answer = answer
@@ -193,3 +193,12 @@ def test_a_standby_is_opened_when_the_pace_allows_and_the_record_says_why_there_
     assert stage.link("b").alive
     said = [note["what"] for note in stage.noted("noticed")]
     assert said == ["no standby for now, the call runs cold: b: connection pace reached"]
+
+
+def test_nothing_is_said_while_somebody_is_being_dialled() -> None:
+    """The second message would be due at 9.1 s, in the middle of the dial."""
+    stage = Waiting(from_then_on(9000, "a"))
+    stage.behaviours["a"].connect = 500
+    question(stage, 1000, 2000)
+    stage.run(16_000)
+    assert stage.words() == [SORRY, *ALL_WORDS]

@@ -254,3 +254,29 @@ def test_a_long_line_moves_at_the_pace(count: int) -> None:
         else:
             served[number] = now
     assert [served[number] // WINDOW for number in range(count)] == [number // 130 for number in range(count)]
+
+
+def test_in_a_rush_those_who_are_not_owed_an_answer_step_aside_once() -> None:
+    board = _board(small=6)
+    assert [_ask(board, call, 0).provider for call in "ab"] == ["small", "small"]
+    quiet = _ask(board, "quiet", 0)
+    assert (quiet.provider, quiet.retry_ms, quiet.reason) == (None, 500, "small: callers who wait go first")
+    assert _ask(board, "quiet", SECOND // 10).retry_ms == 400  # asking again does not help
+    assert [_ask(board, call, 0, owed=True).provider for call in "cde"] == ["small"] * 3
+    assert _ask(board, "quiet", SECOND // 2).provider == "small"
+    assert _ask(board, "full", SECOND // 2).provider is None
+
+
+def test_nobody_steps_aside_where_there_is_no_rush_or_somebody_else_to_dial() -> None:
+    board = _board(small=30)
+    for number in range(20):
+        assert _ask(board, f"c{number}", number * SECOND).provider == "small"
+    for number in range(20, 22):
+        assert _ask(board, f"c{number}", 20 * SECOND).provider == "small"
+    assert _ask(board, "next", 20 * SECOND, among=(SMALL, LARGE)).provider == "large"
+
+
+def test_there_is_no_rush_on_a_server_of_this_machine() -> None:
+    local = Target("fake", "azure_voice_live", "m", url="ws://127.0.0.1:8090")
+    board = HealthBoard(Random(3))
+    assert all(_ask(board, f"c{number}", 0, among=(local,)).provider == "fake" for number in range(500))
