@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import email.utils
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from bridge import config as configuration
 from bridge.app import Bridge
@@ -191,3 +195,33 @@ async def test_a_rate_limit_is_kept_from_every_call_until_it_ends(tmp_path: Path
         await asyncio.sleep(max(0.0, began + 45 - asyncio.get_running_loop().time()))
         assert (await call()).unanswered == 0
         assert dialled(notes)[-1] == "one"
+
+
+FIRST = {"phase": "upgrade", "connection": 1}
+
+
+def _date(seconds: int) -> str:
+    return email.utils.format_datetime(datetime.now(UTC) + timedelta(seconds=seconds), usegmt=True)
+
+
+@pytest.mark.parametrize("said", ["60", "1m0.4s", "date", "after lunch"])
+def test_a_refusal_at_the_door_is_kept_for_as_long_as_it_says(tmp_path: Path, said: str) -> None:
+    """Retry-After in all its forms; what cannot be read counts as not said, which is a few seconds at first."""
+
+    @virtual
+    async def scenario() -> None:
+        notes = Notes()
+        told = _date(60) if said == "date" else said
+        refusal = {"http": {"status": 429, "headers": {"Retry-After": told}}}
+        async with house(config(tmp_path), notes, one={"rules": [{"when": FIRST, "do": refusal}]}):
+            began = asyncio.get_running_loop().time()
+            for _ in range(2):
+                assert (await call()).unanswered == 0
+            assert asyncio.get_running_loop().time() - began < 58
+            again = said == "after lunch"
+            assert dialled(notes) == (["one", "two", "one"] if again else ["one", "two", "two"])
+            await asyncio.sleep(began + 63 - asyncio.get_running_loop().time())
+            assert (await call()).unanswered == 0
+            assert dialled(notes)[-1] == "one"
+
+    scenario()

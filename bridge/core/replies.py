@@ -153,7 +153,8 @@ class Replies:
         after_ms = (desk.now - reply.asked_ns) // MS
         self._asks.stop_clocks()
         desk.note("first_audio", ask=reply.ask, provider=reply.provider, after_ms=after_ms)
-        desk.do(Health(reply.provider, None, after_ms, (desk.now - link.opened_ns) // MS))
+        told = None if reply.after_tool else after_ms  # with a tool's result to digest they are late by nature
+        desk.do(Health(reply.provider, None, told, (desk.now - link.opened_ns) // MS))
         self._failover.spoke(exchange)
 
     def _text(self, link: Link, event: ReplyText) -> None:

@@ -28,6 +28,9 @@ FIRST_AUDIO_MS = 800
 _ENOUGH = 5  # first-audio times before they are believed
 _REMEMBERED = 50
 
+SLOW_MS = 2000
+"""A first audio as late as this is slow: seven tenths of the way to being switched away from."""
+
 CONNECTIONS_PER_MINUTE: Mapping[str, int] = {"azure_voice_live": 30}
 """New connections an account allows per minute, by kind (Voice Live documents 30 per resource)."""
 
@@ -87,7 +90,7 @@ class HealthBoard:
         self._limits: dict[Key, Limit] = {}
         self._paces: dict[Key, Pace] = {}
         self._line = Line()
-        self._first_audio: dict[Key, deque[int]] = {}
+        self._first_audio: dict[Key, deque[tuple[int, int]]] = {}  # when, ms
 
     def set_paces(self, paces: Mapping[str, int]) -> None:
         """Connections per minute by provider name, from now on. An account that is no longer named keeps its pace."""
@@ -156,10 +159,13 @@ class HealthBoard:
                 self._limits[keys["account"]].level = 0
             if first_audio_ms is not None:
                 times = self._first_audio.setdefault(keys["model"], deque(maxlen=_REMEMBERED))
-                times.append(first_audio_ms)
+                times.append((now, first_audio_ms))
         elif fault.kind in _COUNTED:
             scope, weight = _COUNTED[fault.kind]
-            self._breaker(keys[scope]).failed(now, weight)
+            if fault.retry_after_ms:
+                self._breaker(keys[scope]).trip(now, self._told(fault.retry_after_ms))
+            else:
+                self._breaker(keys[scope]).failed(now, weight)
         elif fault.kind is FaultClass.ACCOUNT:
             self._breaker(keys["credential"]).trip(now, self._rules.account)
         elif fault.kind is FaultClass.CONFIG:
@@ -172,7 +178,7 @@ class HealthBoard:
         times = self._first_audio.get(keys_of(target)["model"], ())
         if len(times) < _ENOUGH:
             return FIRST_AUDIO_MS
-        return sorted(times)[math.ceil(len(times) * 0.9) - 1]
+        return sorted(ms for _, ms in times)[math.ceil(len(times) * 0.9) - 1]
 
     # ----------------------------------------------------------------------------------------------------------- parts
 
@@ -181,14 +187,29 @@ class HealthBoard:
             self._breakers[key] = Breaker(self._rules.counted, self._chance)
         return self._breakers[key]
 
+    def _told(self, retry_after_ms: int) -> Pause:
+        """A pause the provider asks for itself, up to our longest: jitter only makes it longer."""
+        seconds = min(retry_after_ms / 1000, self._rules.counted.pause.longest) / 0.8
+        return Pause(seconds, seconds)
+
     def _known(self, keys: Mapping[Scope, Key]) -> list[tuple[Scope, Breaker]]:
         scopes: tuple[Scope, ...] = ("credential", "model", "endpoint")
         return [(scope, self._breakers[keys[scope]]) for scope in scopes if keys[scope] in self._breakers]
 
     def _good(self, keys: Mapping[Scope, Key], purpose: Purpose, now: int) -> bool:
         """Nothing speaks against it. New calls and standbys are the probes of a half-open breaker."""
+        if self._slow(keys["model"], now):
+            return False
         known = [breaker for _, breaker in self._known(keys)]
         return not any(breaker.doubtful(now) or (purpose == "handover" and not breaker.closed()) for breaker in known)
+
+    def _slow(self, model: Key, now: int) -> bool:
+        """Half of its replies within the window of failures began late. Others are preferred, but it is not shut out:
+        where there is nobody else, late answers are better than none."""
+        rules = self._rules.counted
+        since = now - int(rules.window * SECOND)
+        lately = [ms for at, ms in self._first_audio.get(model, ()) if at >= since]
+        return len(lately) >= rules.at_least and sum(ms >= SLOW_MS for ms in lately) >= rules.share * len(lately)
 
     def _wait(
         self, target: Target, keys: Mapping[Scope, Key], purpose: Purpose, promised: Mapping[Key, list[int]], now: int

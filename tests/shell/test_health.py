@@ -218,3 +218,55 @@ def test_calls_that_go_on_do_not_hide_that_new_ones_are_refused() -> None:
         board.report(OPENAI, Fault(FaultClass.NETWORK, "refused"), None, moment * SECOND)
         board.report(OPENAI, None, 400, moment * SECOND, link_age_ms=60_000)
     assert _choose(board, 4 * SECOND, among=[OPENAI]).provider is None
+
+
+def test_a_model_whose_answers_come_late_is_dialled_last_but_not_shut_out() -> None:
+    board = _board()
+    for number in range(20):
+        board.report(OPENAI, None, 2300 if number % 2 else 600, number * SECOND)
+    now = 20 * SECOND
+    assert _choose(board, now).provider == "openai2"  # the same service by another account
+    assert _choose(board, now, "standby", among=[OPENAI, AZURE]).provider == "azure"
+    assert _choose(board, now, among=[OPENAI]).provider == "openai"
+    assert _choose(board, now + 71 * SECOND).provider == "openai"  # it is forgotten
+
+
+@pytest.mark.parametrize(("late", "of"), [(9, 9), (4, 10), (1, 50)])
+def test_a_few_late_answers_say_nothing(late: int, of: int) -> None:
+    board = _board()
+    for number in range(of):
+        board.report(OPENAI, None, 2300 if number < late else 600, number * SECOND)
+    assert _choose(board, of * SECOND).provider == "openai"
+
+
+def test_of_many_calls_at_once_exactly_one_is_the_probe_of_a_half_open_breaker() -> None:
+    board = _board()
+    for _ in range(3):
+        board.report(OPENAI, Fault(FaultClass.OVERLOADED, ""), None, 0)
+    answers = [board.choose(1, [OPENAI], "call", (), 0, f"c{number}") for number in range(200)]
+    assert {answer.provider for answer in answers} == {None}
+    now = max(answer.retry_ms or 0 for answer in answers) * 1_000_000 + SECOND
+    dialled = [board.choose(1, [OPENAI], "call", (), now, f"c{number}").provider for number in range(200)]
+    assert dialled.count("openai") == 1
+    for _ in range(3):  # it fails; the others do not rush in
+        board.report(OPENAI, Fault(FaultClass.OVERLOADED, ""), None, now + SECOND)
+    dialled = [board.choose(1, [OPENAI], "call", (), now + SECOND, f"c{number}").provider for number in range(200)]
+    assert set(dialled) == {None}
+
+
+@pytest.mark.parametrize("kind", [FaultClass.ACCOUNT, FaultClass.CONFIG])
+def test_what_no_dial_can_mend_is_not_dialled_again_by_any_call(kind: FaultClass) -> None:
+    board = _board()
+    board.report(OPENAI, Fault(kind, "no"), None, 0)
+    for second in range(48):
+        for purpose in ("call", "handover", "standby", "probe"):
+            assert board.choose(1, [OPENAI], purpose, (), second * SECOND, f"{purpose}{second}").provider is None  # type: ignore[arg-type]
+
+
+def test_an_overloaded_model_that_says_when_to_come_back_is_left_alone_until_then() -> None:
+    board = _board()
+    board.report(OPENAI, Fault(FaultClass.OVERLOADED, "503", "", 20_000), None, 0)
+    assert _reachable(board, 20 * SECOND - 1) == {"openai2", "mini", "azure"}
+    assert _choose(board, 31 * SECOND, among=[OPENAI]).provider == "openai"
+    board.report(SECOND_KEY, Fault(FaultClass.OVERLOADED, "503", "", 86_400_000), None, 0)
+    assert _choose(board, 181 * SECOND, among=[SECOND_KEY]).provider == "openai2"  # not for a day

@@ -229,6 +229,30 @@ def test_a_link_that_breaks_at_any_moment_costs_no_answer(how: Callable[[Exchang
     scenario()
 
 
+@pytest.mark.parametrize("kind", ["openai", "gemini"])
+@pytest.mark.parametrize("after", [0.3, 1.5, 3.0, 5.2], ids=["idle", "caller speaking", "later", "owed or answering"])
+def test_a_dead_socket_is_found_by_our_own_clocks(kind: str, after: float) -> None:
+    """This network has no timeouts of its own: what vanishes stays silent for ever."""
+
+    @virtual
+    async def scenario() -> None:
+        async with Exchange(one=(kind, None), two=("openai", None)) as exchange:
+            _later(after, lambda: _freeze_calls_to(exchange, "one"))
+            await exchange.call(question(58, 500), 25)
+            assert exchange.said.count("fifty eight") == 1, exchange.said
+            found = next(at for at, note in exchange.notes if note.kind == "fault")
+            owed, begun = exchange.when("turn_ended"), exchange.when("agent_began")
+            heard_to = max(at for at, note in exchange.notes if note.kind == "agent_ended")
+            times = exchange.phone.runner.spec.plan.deadlines
+            if kind == "openai" and after < owed - 3:  # pinged at the beginning of the turn and every two seconds
+                assert found <= max(after, 0.5) + (times.ping_every + times.ping_budget) / 1000 + 0.5
+                assert begun - owed <= 1.0
+            silence = begun - owed + exchange.phone.silences(begun, heard_to - 0.05)
+            assert silence <= times.first_audio / 1000 + 1.0, (found, owed, begun, heard_to)
+
+    scenario()
+
+
 @virtual
 async def test_when_nobody_is_left_the_caller_is_told_and_the_call_ends() -> None:
     async with Exchange(one=("openai", None), two=("openai", None)) as exchange:
