@@ -9,7 +9,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test check bench bench-ears bless clean
+.PHONY: help setup run demo test check bench bench-ears bench-storm bless clean
 
 help:  ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -43,6 +43,9 @@ bench: $(STAMP)  ## load the media-stream edge beside a plain pass-through
 
 bench-ears: $(STAMP)  ## turn detection over a folder of recorded calls
 	$(BIN)/python -m bench.ears $(ARGS)
+
+bench-storm: $(STAMP)  ## kill a provider under a hundred calls
+	$(BIN)/python -m bench.storm $(ARGS)
 
 bless: $(STAMP)  ## rewrite the expectations of the recorded calls, for review with git diff
 	$(BIN)/python -m pytest tests/replay --bless $(ARGS)

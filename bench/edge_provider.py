@@ -49,20 +49,23 @@ Message = tuple[float, bytes]  # seconds after the reply began, frame
 
 
 class Stamps:
-    """Everything there is to tell: (call, number, ns) of marked frames received and of replies begun."""
+    """Everything there is to tell: (call, number, ns) of marked frames received and of replies begun, (call, ns) of
+    asks."""
 
     def __init__(self) -> None:
         self.heard: list[tuple[int, int, int]] = []
         self.spoken: list[tuple[int, int, int]] = []
+        self.asked: list[tuple[int, int]] = []
 
 
 class Session(Server):
     """One session; the subclasses are the two languages."""
 
-    def __init__(self, stamps: Stamps, replies: list[list[Message]]) -> None:
+    def __init__(self, stamps: Stamps, replies: list[list[Message]], silent: bool) -> None:
         self.stamps = stamps
         self.call = -1
         self._replies = replies
+        self._silent = silent
         self._count = 0
         self._running: list[asyncio.TimerHandle] = []
         self._loop = asyncio.get_running_loop()
@@ -76,6 +79,9 @@ class Session(Server):
 
     def answer(self, ask: bytes) -> None:
         """Say the next reply, to the ask of that name (nine letters)."""
+        self.stamps.asked.append((self.call, time.monotonic_ns()))
+        if self._silent:
+            return
         number, self._count = self._count % REPLIES, self._count + 1
         begin = self._loop.time() + THINK
         id = b"%06d%06d" % (self.call % 1_000_000, self._count)
@@ -261,25 +267,26 @@ def _base64(data: bytes) -> str:
     return b2a_base64(data, newline=False).decode()
 
 
-async def serve(out: Path, kind: str) -> None:
+async def serve(out: Path, kind: str, silent: bool) -> None:
     loop, stamps, voice = asyncio.get_running_loop(), Stamps(), sound.speech()
     made = gemini_reply if kind == "gemini" else openai_reply
     replies = [made(number, voice) for number in range(REPLIES)]
     session = Gemini if kind == "gemini" else OpenAI
-    server = await loop.create_server(lambda: session(stamps, replies), "127.0.0.1", 0, backlog=1024)
+    server = await loop.create_server(lambda: session(stamps, replies, silent), "127.0.0.1", 0, backlog=1024)
     over = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, over.set)
     print(server.sockets[0].getsockname()[1], flush=True)
     await over.wait()
-    out.write_bytes(orjson.dumps({"heard": stamps.heard, "spoken": stamps.spoken}))
+    out.write_bytes(orjson.dumps(vars(stamps)))
 
 
 def main() -> None:
     options = argparse.ArgumentParser(description="The provider of the edge bench.")
     options.add_argument("--out", type=Path, required=True)
     options.add_argument("--kind", choices=("openai", "gemini"), default="openai")
+    options.add_argument("--silent", action="store_true", help="never answers")
     given = options.parse_args()
-    uvloop.run(serve(given.out, given.kind))
+    uvloop.run(serve(given.out, given.kind, given.silent))
 
 
 if __name__ == "__main__":

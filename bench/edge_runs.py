@@ -70,18 +70,18 @@ def measure(
     pcm = subject == "segue PCM"
     with contextlib.ExitStack() as stack:
         kind = "gemini" if pcm else "openai"
-        provider, port = stack.enter_context(_process("provider", "--out", stamps, "--kind", kind))
+        provider, port = stack.enter_context(started("provider", "--out", stamps, "--kind", kind))
         bridge, target = None, port
         if subject == "pass-through":
             address = f"ws://127.0.0.1:{port}/v1/realtime"
             loop = ["--uvloop"] if uvloop else []
-            bridge, target = stack.enter_context(_process("bench.passthrough", "--provider", address, *loop))
+            bridge, target = stack.enter_context(started("bench.passthrough", "--provider", address, *loop))
         elif subject != "direct":
             bridge, target = stack.enter_context(_segue(port, pcm, "full" if "recording" in subject else "off", folder))
         to = {"pass-through": "passthrough", "direct": "direct"}.get(subject, "segue")
         arguments = ("--to", to, "--port", target, "--calls", calls, "--seconds", seconds, "--out", carriers)
         more = ("--burst", burst, "--burst-at", burst_at, *(["--pcm"] if pcm else []))
-        load, _ = stack.enter_context(_process("bench.edge_load", *arguments, *more))
+        load, _ = stack.enter_context(started("bench.edge_load", *arguments, *more))
         if bridge is not None:
             time.sleep(1.0)
             result.rest_mib = memory_mib(bridge.pid)
@@ -150,11 +150,11 @@ def summary(result: Result) -> dict[str, float | None]:
 
 
 @contextlib.contextmanager
-def _process(module: str, *arguments: object) -> Iterator[tuple[subprocess.Popen[str], int]]:
+def started(module: str, *arguments: object) -> Iterator[tuple[subprocess.Popen[str], int]]:
     """A module of ours as a process, and the port (or nothing, 0) it says first."""
     module = "bench.edge_provider" if module == "provider" else module
     command = [sys.executable, "-m", module, *map(str, arguments)]
-    with _running(command) as process:
+    with running(command) as process:
         assert process.stdout is not None
         line = process.stdout.readline().strip()
         if not line:
@@ -170,7 +170,7 @@ def _segue(port: int, pcm: bool, record: str, folder: Path) -> Iterator[tuple[su
         _CONFIG.format(kind=kind, model=model, port=port, path=path, record=record, folder=folder / "calls")
     )
     command = [sys.executable, "-m", "bridge", "serve", "--config", str(config), "--json", "--log-level", "error"]
-    with _running(command) as process:
+    with running(command) as process:
         assert process.stdout is not None
         line = process.stdout.readline()
         if not line:
@@ -179,7 +179,7 @@ def _segue(port: int, pcm: bool, record: str, folder: Path) -> Iterator[tuple[su
 
 
 @contextlib.contextmanager
-def _running(command: list[str]) -> Iterator[subprocess.Popen[str]]:
+def running(command: list[str]) -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
         yield process
