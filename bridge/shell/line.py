@@ -41,8 +41,8 @@ def rank_of(purpose: Purpose, owed: bool) -> int:
 
 @dataclass(slots=True)
 class Place:
-    """`since`: when it was taken; `numbers`: its turn in each rank it has been in; `doors`: what the call would take;
-    `until`: it is given up after that."""
+    """`since`: when the call came for its caller's sake; `numbers`: its turn in each rank it has been in; `doors`: what it
+    would take; `until`: the place is given up after that."""
 
     since: int
     rank: int
@@ -79,7 +79,8 @@ class Line:
     def stand(self, call: str, rank: int, share: float, doors: Sequence[Door], now: int, until: int) -> None:
         """Take a place, or keep it."""
         own = self._places.get(call)
-        since, numbers = (now, {}) if own is None else (own.since, own.numbers)
+        numbers = {} if own is None else own.numbers
+        since = now if own is None or own.rank == RANKS["standby"] else own.since
         if rank not in numbers:
             self._count += 1
             numbers[rank] = self._count
@@ -88,7 +89,9 @@ class Line:
     def aside(self, call: str, now: int) -> int:
         """How long the call, which nobody waits for, is to step aside when there is a rush, in ns."""
         own = self._places.get(call)
-        return YIELD if own is None else max(0, own.since + YIELD - now)
+        if own is None or own.rank == RANKS["standby"]:
+            return YIELD
+        return max(0, own.since + YIELD - now)
 
     def leave(self, call: str) -> None:
         self._places.pop(call, None)

@@ -267,6 +267,16 @@ def test_in_a_rush_those_who_are_not_owed_an_answer_step_aside_once() -> None:
     assert _ask(board, "full", SECOND // 2).provider is None
 
 
+def test_who_has_waited_for_a_standby_steps_aside_as_well() -> None:
+    board = _board(small=10)
+    for number in range(6):
+        assert _ask(board, f"c{number}", number * SECOND).provider == "small"
+    assert _ask(board, "idle", 6 * SECOND, "standby").provider is None
+    assert [_ask(board, call, 9 * SECOND, owed=True).provider for call in "ab"] == ["small", "small"]
+    assert _ask(board, "idle", 9 * SECOND).retry_ms == 500
+    assert _ask(board, "idle", 9 * SECOND + SECOND // 2).provider == "small"
+
+
 def test_nobody_steps_aside_where_there_is_no_rush_or_somebody_else_to_dial() -> None:
     board = _board(small=30)
     for number in range(20):

@@ -46,7 +46,7 @@ from bridge.core.events import (
 from bridge.core.plan import Agent
 from bridge.shell.pacer import Pacer
 from providers.base import Fault, FaultClass, NetworkError, SocketClosed
-from tests.shell.stage import PHRASE, Stage
+from tests.shell.stage import PHRASE, TARGETS, Stage
 from tests.virtual import virtual
 
 MS = 1_000_000
@@ -578,3 +578,27 @@ async def test_a_crash_does_not_touch_other_calls() -> None:
     good.runner.dispatch(LegLost())
     good.runner.dispatch(Drain(10))
     good.runner.abandon("test")
+
+
+@virtual
+async def test_a_call_that_waits_for_a_connection_keeps_its_place_until_it_is_over() -> None:
+    stage = Stage()
+    stage.health.set_paces({"one": 1, "two": 1})
+    loop = asyncio.get_running_loop()
+    stage.engine.on[Dtmf] = lambda _, now: [Choose(1, "handover", owed=True)]
+    stage.runner.start()
+
+    def other(call: str = "other") -> int | None:
+        now = round(loop.time() * 1e9)
+        return stage.health.choose(1, list(TARGETS.values()), "handover", (), now, call, True).retry_ms
+
+    for call in ("one", "two"):
+        assert other(call) is None
+        await asyncio.sleep(1)
+    await asyncio.sleep(57)
+    stage.runner.dispatch(Dtmf("1"))
+    (told,) = stage.engine.of(Chosen)
+    assert told.provider is None and told.retry_ms == 2000
+    assert other() == 3000
+    stage.runner.abandon("test")
+    assert other() == 2000
