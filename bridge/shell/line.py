@@ -41,8 +41,8 @@ def rank_of(purpose: Purpose, owed: bool) -> int:
 
 @dataclass(slots=True)
 class Place:
-    """`since`: when the call came for its caller's sake; `numbers`: its turn in each rank it has been in; `doors`: what it
-    would take; `until`: the place is given up after that."""
+    """`since`: when the call came for its caller's sake; `numbers`: its turn in each rank it has been in; `doors`: what
+    it would take; `until`: the place is given up after that."""
 
     since: int
     rank: int
