@@ -28,6 +28,7 @@ ASK_S = 5.0  # the questions begin
 QUESTION_S = 2.5
 SPREAD_S = 0.4  # within which they begin
 STRIKE_S = ASK_S + QUESTION_S + SPREAD_S + 1.0  # the latest turn is over by then, the first not long enough ago
+QUIET_NS = 500_000_000
 LENGTH_S = STRIKE_S + 4.0
 
 
@@ -49,14 +50,15 @@ class StormCarrier(Carrier):
 
 
 class TimedEar(Ear):
-    """`begun`: when the caller began to hear something after having heard nothing, in ns."""
+    """`begun`: when the caller began to hear something after half a second of nothing, in ns. Shorter breaks are late
+    slots, not answers."""
 
     def __init__(self) -> None:
         super().__init__()
         self.begun: list[int] = []
 
     def media(self, now: int, samples: int, begins: bool) -> None:
-        if now > self.end:
+        if now - self.end > QUIET_NS:
             self.begun.append(now)
         super().media(now, samples, begins)
 

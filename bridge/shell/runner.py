@@ -307,7 +307,7 @@ class CallRunner:
             Handler(
                 opened=partial(self.dispatch, LinkUp(link)),
                 message=partial(self.received, link),
-                closed=partial(self.failed, link),
+                closed=lambda failure: self._services.ends.do(partial(self.failed, link, failure)),
                 suspect=lambda what, dead: self.dispatch(Suspect(link, what, dead)),
             ),
         )

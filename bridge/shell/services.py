@@ -12,6 +12,7 @@ from bridge.shell.endpoints import ToolEndpoint
 from bridge.shell.health import HealthBoard
 from bridge.shell.opinions import Opinions
 from bridge.shell.pacer import Pacer
+from bridge.shell.slices import Slices
 from bridge.shell.socket import Handler, LinkSocket, connect
 from providers.base import Dial
 
@@ -32,11 +33,13 @@ class Watcher(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """One of each. `connect` dials provider sockets."""
+    """One of each. `connect` dials provider sockets. `ends` of sockets are looked at in slices: a provider that dies
+    takes the links of many calls with it, and each handover is a millisecond of work."""
 
     health: HealthBoard
     pacer: Pacer
     tools: ToolRunner
     connect: Callable[[Dial, Handler], LinkSocket] = connect
     watchers: Sequence[Watcher] = ()
+    ends: Slices = field(default_factory=Slices)
     opinions: Opinions = field(default_factory=Opinions)

@@ -193,6 +193,7 @@ async def test_what_a_socket_reports_becomes_the_right_input() -> None:
     second.handler.message("hello")
     second.handler.suspect("no pong within 5 ms", True)
     first.handler.closed(NetworkError("refused"))
+    await asyncio.sleep(0)
     assert [what for _, what in stage.engine.inputs[1:]] == [
         LinkUp(2),
         (2, "hello"),
