@@ -28,6 +28,7 @@ from bridge.edges.wsock import CLOSE
 
 SPREAD_S = 2.0  # calls begin within this time
 _FRAME_S = 0.02
+_GOLDEN = 0.618034
 _MEDIA = b'"payload":"'
 _DELTA = b'"delta":"'
 
@@ -38,6 +39,7 @@ class Carrier(Client):
     def __init__(self, number: int, path: str, frames: list[bytes], pcm_only: bool) -> None:
         super().__init__("127.0.0.1", path)
         self.number = number
+        self.phase = number * _GOLDEN % 1 * _FRAME_S  # of its frames: however many callers, evenly over the 20 ms
         self.ear = Ear()
         self.sent: dict[int, int] = {}
         self.heard: list[tuple[int, int]] = []
@@ -93,8 +95,9 @@ class Carrier(Client):
 
     def on_open(self) -> None:
         self.transport.write(self.greeting())
-        self._begin = self._loop.time()
-        self._send()
+        now = self._loop.time()
+        self._begin = now + (self.phase - now) % _FRAME_S
+        self._loop.call_at(self._begin, self._send)
 
     def _send(self) -> None:
         if self.transport.is_closing():
