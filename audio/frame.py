@@ -6,6 +6,7 @@ provider both speak G.711, audio passes through untouched.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -57,13 +58,20 @@ PCM16_24K = Format("pcm16", 24000)
 PCM16_48K = Format("pcm16", 48000)
 
 
+def _pcm16_decode(data: bytes) -> Pcm:
+    return np.frombuffer(data, dtype="<i2")
+
+
+_DECODE: dict[Encoding, Callable[[bytes], Pcm]] = {
+    "pcmu": g711.ulaw_decode,
+    "pcma": g711.alaw_decode,
+    "pcm16": _pcm16_decode,
+}
+
+
 def decode(data: bytes, encoding: Encoding) -> Pcm:
     """Wire bytes to int16 samples."""
-    if encoding == "pcmu":
-        return g711.ulaw_decode(data)
-    if encoding == "pcma":
-        return g711.alaw_decode(data)
-    return np.frombuffer(data, dtype="<i2")
+    return _DECODE[encoding](data)
 
 
 def encode(pcm: Pcm, encoding: Encoding) -> bytes:
@@ -97,9 +105,10 @@ class Frame:
     @property
     def pcm(self) -> Pcm:
         """The samples as int16 at the frame's own rate, decoded once."""
-        if self._pcm is None:
-            self._pcm = decode(self.data, self.format.encoding)
-        return self._pcm
+        pcm = self._pcm
+        if pcm is None:
+            pcm = self._pcm = _DECODE[self.format.encoding](self.data)
+        return pcm
 
     def __repr__(self) -> str:
         return f"Frame({self.samples} samples, {self.format.encoding}@{self.format.rate})"

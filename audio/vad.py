@@ -5,8 +5,10 @@ from __future__ import annotations
 import importlib
 from typing import Literal, Protocol
 
+import _webrtcvad
 import numpy as np
-import webrtcvad
+
+_process = _webrtcvad.process  # what `webrtcvad.Vad.is_speech` calls, which in Python costs a tenth of the decision
 
 RATE = 8000
 BLOCK = 160  # samples, 20 ms
@@ -24,13 +26,15 @@ class WebrtcVad:
     It analyses at 8 kHz whatever it is given, and says speech to most loud things: it needs the gates around it.
     """
 
-    __slots__ = ("_ask",)
+    __slots__ = ("_state",)
 
     def __init__(self) -> None:
-        self._ask = webrtcvad.Vad(3).is_speech
+        self._state = _webrtcvad.create()
+        _webrtcvad.init(self._state)
+        _webrtcvad.set_mode(self._state, 3)
 
     def speech(self, pcm: bytes) -> bool:
-        heard: bool = self._ask(pcm, RATE, BLOCK)
+        heard: bool = _process(self._state, RATE, pcm, BLOCK)
         return heard
 
 

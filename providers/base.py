@@ -313,7 +313,7 @@ class BeginTurn:
     turn: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # made for every frame: frozen would take twice as long
 class Audio:
     """Caller audio of the open turn, wire form."""
 

@@ -9,14 +9,14 @@ from audio.auto_gain import AutoGain
 from audio.turns import TurnDetector
 from bridge.core.call import Call
 from bridge.core.effects import Close, Effect, Open, Send
-from bridge.core.events import Event, FromLink, LinkDown
+from bridge.core.events import CallerAudio, Event, FromLink, LinkDown
 from bridge.core.plan import CallSpec
 from providers.base import Dial, Failure, Target
 from providers.registry import codec_for
 from providers.translate import Translator
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # made for every frame: frozen would take twice as long
 class Transmit:
     """Write these messages to the link's socket, in order; str is a text frame, bytes a binary frame."""
 
@@ -40,24 +40,27 @@ class Engine:
         self._call = call = Call(spec, ears or TurnDetector(spec.agent.turns, spec.leg.rate))
         self._timers, self._playout = call.timers, call.playout
         self._translators: dict[int, Translator] = {}
-
-    @property
-    def deadline(self) -> int | None:
-        return None if self._call.ended else self._timers.next
-
-    @property
-    def playing(self) -> bool:
-        return self._playout.ready
-
-    @property
-    def ended(self) -> bool:
-        return self._call.ended
+        self.deadline: int | None = None
+        self.playing = False
+        self.ended = False
 
     def start(self, now: int) -> list[Action]:
-        return self._translate(self._call.start(now))
+        effects = self._call.start(now)
+        self._look()
+        return self._translate(effects)
 
     def handle(self, event: Event, now: int) -> list[Action]:
-        return self._translate(self._call.handle(event, now))
+        due = self._timers.next
+        effects = self._call.handle(event, now)
+        if not effects and type(event) is CallerAudio and self._timers.next == due:
+            return []  # nearly every second frame: nothing fell due and nothing was said, so nothing is different
+        self._look()
+        return self._translate(effects)
+
+    def _look(self) -> None:
+        self.ended = ended = self._call.ended
+        self.playing = self._playout.ready
+        self.deadline = None if ended else self._timers.next
 
     def received(self, link: int, message: str | bytes, now: int) -> list[Action]:
         """A raw message of the provider. Unknown or closed links are ignored."""
@@ -82,8 +85,6 @@ class Engine:
 
     def _translate(self, effects: list[Effect]) -> list[Action]:
         actions: list[Action] = []
-        if not effects:
-            return actions
         for effect in effects:
             kind = type(effect)
             if kind is Send:

@@ -48,6 +48,21 @@ class FrameParser:
         self._size = 0  # bytes of the fragmented message so far, skipped ones included
         self._final = True  # of the frame being discarded
 
+    def only(self, data: bytes) -> bytes | None:
+        """The text message that `data` is, when it is one whole frame and nothing came before it, as nearly always for
+        media. None says nothing: `feed` it."""
+        size = len(data)
+        if (
+            size > 8
+            and data[1] == 0xFE
+            and data[0] == 0x81
+            and size == (data[2] << 8 | data[3]) + 8
+            and not (self._buffer or self._opcode or self._discard)
+            and size <= self._max + 8
+        ):
+            return apply_mask(data[8:], data[4:8])
+        return None
+
     def feed(self, data: bytes) -> list[tuple[int, bytes]]:
         """Messages completed by `data` as (opcode, payload), in order. Raises ProtocolError."""
         out: list[tuple[int, bytes]] = []
@@ -226,6 +241,11 @@ class ServerSocket(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self.silent_since = self._loop.time()
+        message = self._parser.only(data)
+        if message is not None:
+            if not self._closing:
+                self._user.on_text(message)
+            return
         try:
             messages = self._parser.feed(data)
         except ProtocolError as error:

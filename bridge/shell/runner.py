@@ -198,7 +198,11 @@ class CallRunner:
         self._perform(self._engine.start(now))
 
     def _event(self, event: Event, _: int) -> None:
-        now = self._tell_time()
+        now = round(self._time() * 1e9)  # as `_tell_time` does, without the call
+        if now > self._now:
+            self._now = now
+        else:
+            now = self._now
         if self._recorded:
             kind = type(event)
             if kind is CallerAudio:
@@ -208,7 +212,9 @@ class CallRunner:
                 self._recorder.pulled(event.samples, now)  # type: ignore[union-attr]
             else:
                 self._recorder.event(event, now)
-        self._perform(self._engine.handle(event, now))
+        actions = self._engine.handle(event, now)
+        if actions or self._recorded:
+            self._perform(actions)
 
     def _message(self, message: str | bytes, link: int) -> None:
         now = self._tell_time()
@@ -240,7 +246,7 @@ class CallRunner:
             self._finish(self._reason)
             return
         playing = engine.playing
-        if playing != self._voice.playing:
+        if playing != (self._voice.place >= 0):
             if playing:
                 self._services.pacer.start(self._voice)
             else:

@@ -17,6 +17,7 @@ import socket
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from weakref import WeakKeyDictionary
 
 from websockets.frames import Close, Frame, Opcode
 
@@ -55,6 +56,37 @@ def connect(dial: Dial, handler: Handler, tls: ssl.SSLContext | None = None) -> 
     return LinkSocket(dial, handler, tls)
 
 
+class _Watch:
+    """Looks after the outboxes of all sockets of a loop that have something outstanding: with one timer for all,
+    because each timer would wake the process up."""
+
+    def __init__(self) -> None:
+        self._sockets: dict[LinkSocket, None] = {}
+        self._timer: asyncio.TimerHandle | None = None
+
+    def add(self, socket: LinkSocket) -> None:
+        self._sockets[socket] = None
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(_WATCH, self._look)
+
+    def discard(self, socket: LinkSocket) -> None:
+        self._sockets.pop(socket, None)
+        if self._timer is not None and not self._sockets:
+            self._timer.cancel()
+            self._timer = None
+
+    def _look(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(_WATCH, self._look)
+        now = round(loop.time() * 1e9)
+        for each in list(self._sockets):
+            if each in self._sockets and not each.look(now):  # one's end may be another's
+                self.discard(each)
+
+
+_watches: WeakKeyDictionary[asyncio.AbstractEventLoop, _Watch] = WeakKeyDictionary()
+
+
 class LinkSocket(asyncio.Protocol):
     """One connection, from dial to end. Everything it has to say goes to its handler."""
 
@@ -70,7 +102,8 @@ class LinkSocket(asyncio.Protocol):
         self._fragments: list[Frame] = []
         self._outbox = Outbox()
         self._outstanding: Callable[[], int] = int
-        self._watch: asyncio.TimerHandle | None = None
+        self._watch = _watches.setdefault(self._loop, _Watch())
+        self._watched = False
         self._was_late = False
         self._pings = 0
         self._awaited: dict[bytes, asyncio.TimerHandle] = {}
@@ -264,21 +297,23 @@ class LinkSocket(asyncio.Protocol):
             return
         transport.write(data)
         self._outbox.written += len(data)
-        if self._watch is None:
+        if not self._watched:
+            self._watched = True
             self._outbox.mark(self._now())
-            self._watch = self._loop.call_later(_WATCH, self._look)
+            self._watch.add(self)
 
-    def _look(self) -> None:
-        outstanding, now = self._outstanding(), self._now()
+    def look(self, now: int) -> bool:
+        """Whether something is still outstanding; the handler is told when it has been for too long."""
+        outstanding = self._outstanding()
         late = self._outbox.late(outstanding, now)
         if outstanding <= 0:
-            self._watch, self._was_late = None, False
-            return
+            self._watched = self._was_late = False
+            return False
         self._outbox.mark(now)
-        self._watch = self._loop.call_later(_WATCH, self._look)
         if late and not self._was_late:
             self._was_late = True
             self._handler.suspect(f"{outstanding} bytes waiting in the outbox", False)
+        return self._watched
 
     def _pong(self, payload: bytes) -> None:
         """A pong answers its ping and all before it (RFC 6455, 5.5.3)."""
@@ -309,8 +344,9 @@ class LinkSocket(asyncio.Protocol):
             self._linger = self._loop.call_later(LINGER, self._transport.abort)
 
     def _release(self) -> None:
-        self._open = False
-        for timer in (self._watch, self._linger, *self._awaited.values()):
+        self._open = self._watched = False
+        self._watch.discard(self)
+        for timer in (self._linger, *self._awaited.values()):
             if timer is not None:
                 timer.cancel()
         self._awaited.clear()
