@@ -39,7 +39,7 @@ def call_spec(
     call_id: str,
     *,
     marks: bool = True,
-    lead_ms: int = 60,
+    lead_ms: int = 80,
 ) -> ResolvedCall:
     """Everything a call of `agent_name` on a leg that speaks `leg` needs. `parameters` come from the caller's side and
     are not trusted: what the agent does not declare is ignored, the rest is cleaned. Raises KeyError for an unknown

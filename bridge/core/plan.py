@@ -130,4 +130,4 @@ class CallSpec:
     phrases: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     max_duration_ms: int = 60 * 60 * 1000
     marks: bool = True  # the carrier acknowledges playback
-    lead_ms: int = 60  # how far ahead of real time audio is sent
+    lead_ms: int = 80  # how far ahead of real time audio is sent

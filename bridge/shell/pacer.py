@@ -1,8 +1,9 @@
-"""When each playing call is given its next 20 ms of agent audio: one absolute grid and one timer for all calls.
+"""When each playing call is given its next agent audio: one absolute grid and one timer for all calls.
 
-A call that begins to play gets its lead at once, then one frame per slot. Slots are 20 ms apart on a grid that never
-drifts; each call keeps one of eight places between two slots, so that a hundred calls do not wake together. After a
-stall a call is topped up to its lead, never beyond: what the caller missed meanwhile is not sent in a burst.
+A call that begins to play gets its lead at once, then two frames of 20 ms at a time: what a message costs is the message,
+not the audio in it. Turns are 40 ms apart on a grid that never drifts; each call keeps one of sixteen places between two
+turns, so that a hundred calls do not wake together. After a stall a call is topped up to its lead, never beyond: what
+the caller missed meanwhile is not sent in a burst.
 """
 
 from __future__ import annotations
@@ -11,15 +12,21 @@ import asyncio
 from collections.abc import Callable
 
 SLOT = 20_000_000
-PLACES = 8
+"""ns: one frame."""
+
+TURN = 2 * SLOT
+"""ns between two turns of a call."""
+
+PLACES = 16
 EARLY = 1_500_000
 """ns: what is due this soon is released now. uvloop's timers have a resolution of 1 ms and may fire early; waiting for
 the rest would spin."""
 
-LATE = 60_000_000
-"""ns: a slot later than this counts as late. The lead is used up and the caller hears a gap."""
+LATE = 50_000_000
+"""ns: a turn later than this counts as late. The lead is used up and the caller hears a gap."""
 
-_STEP = SLOT // PLACES
+_STEP = TURN // PLACES
+_CHOICE = PLACES // 4
 
 
 class Voice:
@@ -30,7 +37,7 @@ class Voice:
 
     def __init__(self, pull: Callable[[int], None], lead_ms: int) -> None:
         self.pull = pull
-        self.lead = max(lead_ms * 1_000_000, SLOT)
+        self.lead = max(lead_ms * 1_000_000, TURN + SLOT)
         self.until = 0
         self.place = -1
 
@@ -52,12 +59,13 @@ class Voice:
 
 
 class Pacer:
-    """Calls pull at the right moments. `late_slots` counts slots served more than 60 ms late, `slots` all of them."""
+    """Calls pull at the right moments. `late_slots` counts slots served so late that the lead was used up, `slots` all of
+    them; a turn is two."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._voices: list[dict[Voice, None]] = [{} for _ in range(PLACES)]
-        self._next = [0] * PLACES  # when each place's next slot is; meaningless while nobody is there
+        self._next = [0] * PLACES  # when each place's next turn is; meaningless while nobody is there
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0
         self.slots = 0
@@ -69,13 +77,13 @@ class Pacer:
         return sum(map(len, self._voices))
 
     def start(self, voice: Voice) -> None:
-        """Give the voice what is due at once, then one frame per slot until `stop`."""
+        """Give the voice what is due at once, then two frames every 40 ms until `stop`."""
         if voice.playing:
             return
         now = self._now()
         place = self._place(now)
         if not self._voices[place]:
-            self._next[place] = _grid_point_after(place, now + SLOT // 2)
+            self._next[place] = _grid_point_after(place, now + TURN - SLOT // 2)
         self._voices[place][voice] = None
         voice.place = place
         self._arm()
@@ -102,12 +110,12 @@ class Pacer:
         return round(self._loop.time() * 1e9)
 
     def _place(self, now: int) -> int:
-        """Where the next slot is 10 to 20 ms away, and the fewest calls are; the latest of those."""
-        last = (now % SLOT) // _STEP
-        return min(((last - back) % PLACES for back in range(PLACES // 2)), key=lambda place: len(self._voices[place]))
+        """Where the next turn is 30 to 40 ms away, and the fewest calls are; the latest of those."""
+        last = (now % TURN) // _STEP
+        return min(((last - back) % PLACES for back in range(_CHOICE)), key=lambda place: len(self._voices[place]))
 
     def _arm(self) -> None:
-        """Have the timer at the earliest slot of any place that is taken."""
+        """Have the timer at the earliest turn of any place that is taken."""
         due = min((at for at, voices in zip(self._next, self._voices, strict=True) if voices), default=None)
         if due is None:
             return
@@ -128,13 +136,13 @@ class Pacer:
 
     def _serve(self, place: int, now: int) -> None:
         due = self._next[place]
-        passed = max(0, now - due) // SLOT  # whole slots that came and went unserved
-        self._next[place] = due + (passed + 1) * SLOT
+        passed = max(0, now - due) // TURN  # whole turns that came and went unserved
+        self._next[place] = due + (passed + 1) * TURN
         late = max(0, -(-(now - due - LATE) // SLOT))
         for voice in tuple(self._voices[place]):
             if voice.place != place:  # stopped by one before it
                 continue
-            self.slots += 1 + passed
+            self.slots += (1 + passed) * TURN // SLOT
             self.late_slots += late
             frames = voice.due(now)
             if frames > 0:
@@ -142,5 +150,5 @@ class Pacer:
 
 
 def _grid_point_after(place: int, moment: int) -> int:
-    """The first slot of `place` after `moment`."""
-    return moment + SLOT - (moment - place * _STEP) % SLOT
+    """The first turn of `place` after `moment`."""
+    return moment + TURN - (moment - place * _STEP) % TURN

@@ -374,14 +374,14 @@ async def test_the_pacer_pulls_while_there_is_something_to_play() -> None:
     assert stage.engine.of(Pulled) == []
     begun = asyncio.get_running_loop().time()
     stage.runner.dispatch(Dtmf("1"))
-    assert stage.leg.of("send") == [b"".join(audio[:3])]  # the lead, at once
+    assert stage.leg.of("send") == [b"".join(audio[:4])]  # the lead, at once
     await asyncio.sleep(5)
     assert b"".join(stage.leg.of("send")) == b"".join(audio)
     sent = 0
     for at, _, data in stage.leg.told:
         sent += len(data)
         ahead = sent / 8 - (at - begun) * 1000  # ms the caller holds after this frame
-        assert 40 < ahead <= 70
+        assert 60 < ahead <= 90
     assert stage.pacer.playing == 0
     stage.runner.abandon("test")
 
@@ -402,7 +402,7 @@ async def test_a_clear_gives_the_lead_anew() -> None:
     stage.runner.start()
     stage.runner.dispatch(Dtmf("1"))
     stage.runner.dispatch(Dtmf("2"))
-    assert [len(data) for data in stage.leg.of("send")] == [480, 480]
+    assert [len(data) for data in stage.leg.of("send")] == [640, 640]
     stage.runner.abandon("test")
 
 
