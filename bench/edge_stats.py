@@ -15,8 +15,9 @@ class Ear:
     """A carrier's side of one call: it plays what it is given without a break for as long as it has some.
 
     A slot of 20 ms is late when the caller was to hear it and it was not there. With a lead of 80 ms, kept up two
-    frames at a time, that is 40 to 50 ms after it was due: stricter than "late by more than 60 ms". `slots` counts all, `late` the silent
-    ones, `worst` is the longest silence within a reply in ns; `gaps` has the end and the length of each.
+    frames at a time, that is 40 to 50 ms after it was due: stricter than "late by more than 60 ms". `slots` counts all,
+    `late` the silent ones, `worst` is the longest silence within a reply in ns; `gaps` has the end and the length of
+    each.
     `strange` counts what began without a mark after a second of silence: no reply.
     """
 

@@ -73,6 +73,9 @@ def serve(
 
     Without a configuration it uses the providers whose credentials are in the environment, or, without any,
     emulators."""
+    from bridge.cli_lean import spare
+
+    spare()
     from bridge.cli_serve import command
 
     if file is not None and config is not None:

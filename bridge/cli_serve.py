@@ -15,6 +15,7 @@ from pathlib import Path
 from bridge import app
 from bridge.app_log import configure
 from bridge.cli_errors import UserError
+from bridge.cli_lean import give_back
 from bridge.config import Config, load
 from bridge.config_default import credentialed, embedded
 
@@ -47,6 +48,7 @@ async def _serve(file: Path | None, listen: str | None, level: str, as_json: boo
             config = embedded(emulators=urls, listen=listen)
 
         def announce(bridge: app.Bridge) -> None:
+            give_back()
             print(_facts(config, bridge.address, urls) if as_json else _words(config, bridge.address, urls), flush=True)
 
         redactor = configure(config.secrets(), level)

@@ -1,8 +1,8 @@
 """When each playing call is given its next agent audio: one absolute grid and one timer for all calls.
 
-A call that begins to play gets its lead at once, then two frames of 20 ms at a time: what a message costs is the message,
-not the audio in it. Turns are 40 ms apart on a grid that never drifts; each call keeps one of sixteen places between two
-turns, so that a hundred calls do not wake together. After a stall a call is topped up to its lead, never beyond: what
+A call that begins to play gets its lead at once, then two frames of 20 ms at a time, because what a message costs is
+the message, not the audio in it: a grid of 40 ms that never drifts. Each call keeps one of sixteen places within this
+period, so that a hundred calls do not wake together. After a stall a call is topped up to its lead, never beyond: what
 the caller missed meanwhile is not sent in a burst.
 """
 
@@ -14,8 +14,8 @@ from collections.abc import Callable
 SLOT = 20_000_000
 """ns: one frame."""
 
-TURN = 2 * SLOT
-"""ns between two turns of a call."""
+PERIOD = 2 * SLOT
+"""ns between two pulls of a call."""
 
 PLACES = 16
 EARLY = 1_500_000
@@ -23,9 +23,9 @@ EARLY = 1_500_000
 the rest would spin."""
 
 LATE = 50_000_000
-"""ns: a turn later than this counts as late. The lead is used up and the caller hears a gap."""
+"""ns: a pull later than this counts as late. The lead is used up and the caller hears a gap."""
 
-_STEP = TURN // PLACES
+_STEP = PERIOD // PLACES
 _CHOICE = PLACES // 4
 
 
@@ -37,7 +37,7 @@ class Voice:
 
     def __init__(self, pull: Callable[[int], None], lead_ms: int) -> None:
         self.pull = pull
-        self.lead = max(lead_ms * 1_000_000, TURN + SLOT)
+        self.lead = max(lead_ms * 1_000_000, PERIOD + SLOT)
         self.until = 0
         self.place = -1
 
@@ -59,13 +59,13 @@ class Voice:
 
 
 class Pacer:
-    """Calls pull at the right moments. `late_slots` counts slots served so late that the lead was used up, `slots` all of
-    them; a turn is two."""
+    """Calls pull at the right moments. `slots` counts the 20 ms of every call's grid, `late_slots` those that came when
+    the lead was used up."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._voices: list[dict[Voice, None]] = [{} for _ in range(PLACES)]
-        self._next = [0] * PLACES  # when each place's next turn is; meaningless while nobody is there
+        self._next = [0] * PLACES  # when each place's next pull is; meaningless while nobody is there
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0
         self.slots = 0
@@ -83,7 +83,7 @@ class Pacer:
         now = self._now()
         place = self._place(now)
         if not self._voices[place]:
-            self._next[place] = _grid_point_after(place, now + TURN - SLOT // 2)
+            self._next[place] = _grid_point_after(place, now + PERIOD - SLOT // 2)
         self._voices[place][voice] = None
         voice.place = place
         self._arm()
@@ -110,12 +110,12 @@ class Pacer:
         return round(self._loop.time() * 1e9)
 
     def _place(self, now: int) -> int:
-        """Where the next turn is 30 to 40 ms away, and the fewest calls are; the latest of those."""
-        last = (now % TURN) // _STEP
+        """Where the next pull is 30 to 40 ms away, and the fewest calls are; the latest of those."""
+        last = (now % PERIOD) // _STEP
         return min(((last - back) % PLACES for back in range(_CHOICE)), key=lambda place: len(self._voices[place]))
 
     def _arm(self) -> None:
-        """Have the timer at the earliest turn of any place that is taken."""
+        """Have the timer at the earliest pull of any place that is taken."""
         due = min((at for at, voices in zip(self._next, self._voices, strict=True) if voices), default=None)
         if due is None:
             return
@@ -136,13 +136,13 @@ class Pacer:
 
     def _serve(self, place: int, now: int) -> None:
         due = self._next[place]
-        passed = max(0, now - due) // TURN  # whole turns that came and went unserved
-        self._next[place] = due + (passed + 1) * TURN
+        passed = max(0, now - due) // PERIOD  # whole periods that came and went unserved
+        self._next[place] = due + (passed + 1) * PERIOD
         late = max(0, -(-(now - due - LATE) // SLOT))
         for voice in tuple(self._voices[place]):
             if voice.place != place:  # stopped by one before it
                 continue
-            self.slots += (1 + passed) * TURN // SLOT
+            self.slots += (1 + passed) * PERIOD // SLOT
             self.late_slots += late
             frames = voice.due(now)
             if frames > 0:
@@ -150,5 +150,5 @@ class Pacer:
 
 
 def _grid_point_after(place: int, moment: int) -> int:
-    """The first turn of `place` after `moment`."""
-    return moment + TURN - (moment - place * _STEP) % TURN
+    """The first pull of `place` after `moment`."""
+    return moment + PERIOD - (moment - place * _STEP) % PERIOD

@@ -8,7 +8,7 @@ import random
 
 import pytest
 
-from bridge.shell.pacer import LATE, SLOT, TURN, Pacer, Voice
+from bridge.shell.pacer import LATE, PERIOD, SLOT, Pacer, Voice
 from tests.virtual import virtual
 
 MS = 1_000_000
@@ -39,7 +39,7 @@ class Call:
 
 
 @virtual
-async def test_the_lead_at_once_then_two_frames_per_turn_without_drift() -> None:
+async def test_the_lead_at_once_then_two_frames_per_period_without_drift() -> None:
     pacer = Pacer()
     await asyncio.sleep(0.0137)
     call = Call(pacer)
@@ -115,7 +115,7 @@ async def test_after_a_clear_the_lead_is_given_anew() -> None:
 
 
 @virtual
-async def test_a_call_with_nothing_to_send_is_asked_once_per_turn() -> None:
+async def test_a_call_with_nothing_to_send_is_asked_once_per_period() -> None:
     pacer = Pacer()
     call = Call(pacer)
     asked: list[int] = []
@@ -139,7 +139,7 @@ def test_after_a_stall_no_burst_and_the_late_slots_are_counted(stall_ms: int) ->
         last = call.log[-1][0]
         loop._clock += stall_ms / 1000  # type: ignore[attr-defined] - the process did not run for a while
         await asyncio.sleep(0.001)
-        lateness = stall_ms - TURN / MS  # of the turn that came due first; each slot more is another silent one
+        lateness = stall_ms - PERIOD / MS  # of what came due first; each slot more is another silent one
         assert pacer.late_slots == max(0, math.ceil((lateness - LATE / MS) / 20 - 1e-6))
         await asyncio.sleep(0.5)
         after = [frames for at, frames in call.log if at > last]
