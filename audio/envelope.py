@@ -38,7 +38,7 @@ class Envelope:
     def _quiet(self, shortest_ms: int = GAP_MS) -> NDArray[np.bool_]:
         """Which steps are pause; a quiet stretch shorter than `shortest_ms` is part of the speech around it."""
         levels = np.frombuffer(self._levels, dtype=np.uint8)
-        quiet = levels <= (float(np.percentile(levels, 90)) - PAUSE_DB if levels.size else 0.0)
+        quiet = levels <= (_percentile_90(levels) - PAUSE_DB if levels.size else 0.0)
         edges = np.flatnonzero(np.diff(quiet.astype(np.int8), prepend=0, append=0))
         for begin, end in zip(edges[::2], edges[1::2], strict=True):
             if (end - begin) * STEP_MS < shortest_ms:
@@ -82,3 +82,13 @@ class Envelope:
             if run >= need and (index == 0 or not quiet[index - 1]):
                 return index * self._step
         return None
+
+
+def _percentile_90(levels: NDArray[np.uint8]) -> float:
+    """What `np.percentile(levels, 90)` says, in a tenth of its time, and without what that imports when it is first
+    called: 100 ms in the middle of some call."""
+    at = (len(levels) - 1) * 0.9
+    low = int(at)
+    ordered = np.sort(levels)
+    below, above, share = float(ordered[low]), float(ordered[min(low + 1, len(levels) - 1)]), at - low
+    return above - (above - below) * (1 - share) if share >= 0.5 else below + (above - below) * share
