@@ -9,24 +9,31 @@ from audio.frame import Format, decode
 
 STEP_MS = 20
 PAUSE_DB = 25  # this far below the loud parts is a pause
+MEASURED_MS = 1000  # of sound wait to be measured together: nobody asks while a reply is being received
 GAP_MS = 100  # shorter gaps belong to the speech: stops of consonants, breaks between words
 
 
 class Envelope:
     """Levels of a growing stretch of audio in dB above 1 LSB rms (0 to 90), one per 20 ms."""
 
-    __slots__ = ("_format", "_levels", "_rest", "_step", "samples")
+    __slots__ = ("_enough", "_format", "_levels", "_rest", "_step", "samples")
 
     def __init__(self, format: Format) -> None:
         self._format = format
         self._step = format.rate * STEP_MS // 1000
         self._levels = bytearray()
         self._rest = b""
+        self._enough = format.bytes_for(MEASURED_MS)
         self.samples = 0
 
     def push(self, data: bytes) -> None:
         self.samples += len(data) // self._format.width
-        data = self._rest + data
+        self._rest += data
+        if len(self._rest) >= self._enough:
+            self._measure()
+
+    def _measure(self) -> None:
+        data = self._rest
         size = self._step * self._format.width
         whole = len(data) - len(data) % size
         self._rest = data[whole:]
@@ -37,6 +44,7 @@ class Envelope:
 
     def _quiet(self, shortest_ms: int = GAP_MS) -> NDArray[np.bool_]:
         """Which steps are pause; a quiet stretch shorter than `shortest_ms` is part of the speech around it."""
+        self._measure()
         levels = np.frombuffer(self._levels, dtype=np.uint8)
         quiet = levels <= (_percentile_90(levels) - PAUSE_DB if levels.size else 0.0)
         edges = np.flatnonzero(np.diff(quiet.astype(np.int8), prepend=0, append=0))
