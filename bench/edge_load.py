@@ -33,13 +33,18 @@ _MEDIA = b'"payload":"'
 _DELTA = b'"delta":"'
 
 
+def phase(number: int) -> float:
+    """Where in the 20 ms caller `number` sends its frames: however many callers, evenly spread, always the same."""
+    return number * _GOLDEN % 1 * _FRAME_S
+
+
 class Carrier(Client):
     """One call over Twilio Media Streams."""
 
     def __init__(self, number: int, path: str, frames: list[bytes], pcm_only: bool) -> None:
         super().__init__("127.0.0.1", path)
         self.number = number
-        self.phase = number * _GOLDEN % 1 * _FRAME_S  # of its frames: however many callers, evenly over the 20 ms
+        self.phase = phase(number)
         self.ear = Ear()
         self.sent: dict[int, int] = {}
         self.heard: list[tuple[int, int]] = []

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
-from bench.edge_report import Line, _line, goals, lines, table
+from bench.edge_load import phase
+from bench.edge_report import Goal, Line, _line, goals, lines, table
 from bench.edge_runs import Result
 from bench.edge_stats import Ear, delays, median, percentile
 
@@ -120,11 +123,28 @@ def test_goals_are_those_of_the_largest_number_of_calls() -> None:
     burst = Line("segue", 70, 1, late=0)
     reached = {goal.name: goal for goal in goals(made, burst, 22.0)}
     assert reached["CPU against the pass-through"].value == pytest.approx(0.75)
+    assert reached["calls per core"].value == 175 and reached["calls per core"].met is False
     assert reached["CPU a provider with linear PCM adds"].value == pytest.approx(1.0)
     assert reached["late slots"].value == 3 and reached["late slots"].met is False
     assert reached["memory per further call"].value == pytest.approx(9 * 1024 / 90)
     assert reached["late slots while 30 more calls arrive"].met and reached["core per caller frame"].met
     assert reached["process at rest"].value == 50.0 and reached["caller audio in, added p50"].met
+
+
+def test_calls_per_core_are_a_goal_to_be_reached_or_passed() -> None:
+    assert [Goal("calls per core", 180, "", value, least=True).met for value in (179.0, 180.0, 250.0)] == [
+        False,
+        True,
+        True,
+    ]
+
+
+def test_callers_are_out_of_step_with_each_other() -> None:
+    """However many there are, no two send at the same instant, and none of the grid's 20 ms is left empty."""
+    for calls in (10, 50, 100, 130):
+        phases = sorted(phase(number) for number in range(calls))
+        gaps = [later - sooner for sooner, later in pairwise([*phases, phases[0] + 0.02])]
+        assert 0 < 0.3 * 0.02 / calls <= min(gaps) and max(gaps) <= 3 * 0.02 / calls
 
 
 def test_what_was_not_measured_is_neither_met_nor_missed() -> None:
