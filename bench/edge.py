@@ -4,6 +4,7 @@
 
 Carriers, provider and bridge are processes of their own; the bench itself only starts them and reads their CPU time and
 memory. Ratios compare runs next to each other; on a machine that is busy otherwise nothing but the ratios means much.
+docs/performance.md says what is measured and has the figures.
 """
 
 from __future__ import annotations
