@@ -42,6 +42,11 @@ class Envelope:
             power = np.einsum("ij,ij->i", pcm, pcm) / self._step
             self._levels += (10 * np.log10(power + 1)).astype(np.uint8).tobytes()
 
+    @property
+    def levels(self) -> bytes:
+        """One byte per 20 ms, in dB above 1 LSB rms."""
+        return bytes(self._levels)
+
     def _quiet(self, shortest_ms: int = GAP_MS) -> NDArray[np.bool_]:
         """Which steps are pause; a quiet stretch shorter than `shortest_ms` is part of the speech around it."""
         self._measure()

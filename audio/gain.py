@@ -1,5 +1,6 @@
-"""Level work on the line: ducking, limiting, automatic gain, comfort noise, loudness. Levels are in dB, where a square
-wave at full scale is 0 (a full-scale sine is -3); a ramp is always shorter than a syllable and longer than a click."""
+"""Level work on the line: ducking, limiting, volume, automatic gain, comfort noise, loudness. Levels are in dB, where a
+square wave at full scale is 0 (a full-scale sine is -3); a ramp is always shorter than a syllable and longer than a
+click."""
 
 from __future__ import annotations
 
@@ -9,12 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from audio.frame import Format, Pcm, decode, encode
-from audio.g711 import gain_table
+from audio.g711 import Law, gain_table
 from audio.levels import SILENT, level_db
 
 Gains = NDArray[np.float32]
 
 DUCK_DB = -12.0
+CEILING_DB, KNEE_DB = -1.0, 6.0
+LIMIT_FROM_DB = CEILING_DB - KNEE_DB
+NOISE_DB = -62.0  # heard as a line that is there; some 40 dB under speech
+NOISE_S = 4
 RAMP_MS = 10.0
 
 rms_dbfs = level_db
@@ -104,17 +109,6 @@ class Fader:
         gains[: len(rise)] = self._from + (self._to - self._from) * rise
         return gains
 
-    def fade_out(self, data: bytes) -> bytes:
-        """The last stretch before a cut: slides from the present level to silence over all of `data`.
-
-        What is played next begins at full level.
-        """
-        pcm = decode(data, self._format.encoding)
-        gains = self._gains(len(pcm)) * (1 - _rise(len(pcm)))
-        self._from = self._to = 1.0
-        self._at = len(self._rise)
-        return encode(_scaled(pcm, gains), self._format.encoding)
-
 
 # ---------------------------------------------------------------------------------------------------------- limiting
 
@@ -129,7 +123,9 @@ class Limiter:
 
     __slots__ = ("_block", "_ceiling", "_gain", "_knee", "_release", "_threshold")
 
-    def __init__(self, rate: int, ceiling_db: float = -1.0, knee_db: float = 6.0, release_db_s: float = 40.0) -> None:
+    def __init__(
+        self, rate: int, ceiling_db: float = CEILING_DB, knee_db: float = KNEE_DB, release_db_s: float = 40.0
+    ) -> None:
         self._block = max(1, rate // 200)
         self._ceiling = 32768.0 * _ratio(ceiling_db)
         self._threshold = 32768.0 * _ratio(ceiling_db - knee_db)
@@ -137,11 +133,17 @@ class Limiter:
         self._release = _ratio(release_db_s * self._block / rate)
         self._gain = 1.0
 
-    def process(self, pcm: Pcm) -> Pcm:
+    @property
+    def idle(self) -> bool:
+        """The gain is not held down."""
+        return self._gain == 1.0
+
+    def process(self, pcm: Pcm | Gains) -> Pcm:
+        """Samples of the int16 scale; floats may lie beyond it."""
         if not len(pcm):
-            return pcm
+            return np.asarray(pcm, dtype=np.int16)
         if self._gain == 1.0 and int(pcm.max()) <= self._threshold and int(pcm.min()) >= -self._threshold:
-            return pcm
+            return np.asarray(pcm, dtype=np.int16)
         starts = np.arange(0, len(pcm), self._block)
         low = np.minimum.reduceat(pcm, starts).astype(np.float64)
         peaks = np.maximum(np.maximum.reduceat(pcm, starts), -low)
@@ -168,6 +170,63 @@ class Limiter:
             bent = bend + room * np.tanh((size - bend) / room)
             sound = np.where(size > bend, np.copysign(bent, sound), sound)
         return np.asarray(np.rint(sound), dtype=np.int16)
+
+
+# ------------------------------------------------------------------------------------------------------------ volume
+
+
+@lru_cache(maxsize=256)
+def _loud_codes(encoding: Law, db: float) -> bytes:
+    """The G.711 codes whose level, raised by `db`, is the limiter's business."""
+    values = decode(bytes(range(256)), encoding).astype(np.float64)
+    return bytes(np.flatnonzero(np.abs(values) * _ratio(db) > 32768.0 * _ratio(LIMIT_FROM_DB)).astype(np.uint8))
+
+
+class Volume:
+    """A gain on the wire form, turned rarely and never with a step: the level slides within the next stretch.
+
+    At 0 dB `apply` returns the very bytes it was given. Otherwise G.711 goes through a table of 256 bytes, and what a
+    gain would drive near full scale through a `Limiter`.
+    """
+
+    __slots__ = ("_db", "_format", "_limiter", "_was")
+
+    STEP_DB = 0.25  # fewer tables, and finer than the steps of G.711
+
+    def __init__(self, format: Format) -> None:
+        self._format = format
+        self._limiter = Limiter(format.rate)
+        self._db = self._was = 0.0
+
+    @property
+    def db(self) -> float:
+        """The gain now, or at the end of the next stretch."""
+        return self._db
+
+    def set(self, db: float) -> None:
+        """The gain from the next sample on, which comes after silence."""
+        self._db = self._was = round(db / self.STEP_DB) * self.STEP_DB
+
+    def turn(self, db: float) -> None:
+        """The gain to slide to within the next stretch."""
+        self._db = round(db / self.STEP_DB) * self.STEP_DB
+
+    def apply(self, data: bytes) -> bytes:
+        """The next stretch of audio, wire bytes of the format, any whole number of samples."""
+        db, encoding = self._db, self._format.encoding
+        if db == self._was and (db <= 0.0 or self._limiter.idle):
+            if not db:
+                return data
+            if encoding != "pcm16" and (
+                db < 0.0 or len(data.translate(None, _loud_codes(encoding, db))) == len(data)
+            ):
+                return data.translate(gain_table(encoding, db))
+        pcm = decode(data, encoding)
+        gains: Gains | np.float32 = np.float32(_ratio(db))
+        if db != self._was:
+            gains = np.linspace(_ratio(self._was), _ratio(db), len(pcm), dtype=np.float32)
+            self._was = db
+        return encode(self._limiter.process(np.rint(pcm * gains)) if db > 0.0 else _scaled(pcm, gains), encoding)
 
 
 # ----------------------------------------------------------------------------------------------------- automatic gain
@@ -268,3 +327,39 @@ def comfort_noise(level: float, samples: int, state: int) -> tuple[Pcm, int]:
     one, two = (_noise_loop(period).take(at + state % period, mode="wrap") for period in _PERIODS)
     gain = np.float32(32768.0 * _ratio(level) / np.sqrt(2.0))
     return _scaled(one + two, gain), (state + samples) % (_PERIODS[0] * _PERIODS[1])
+
+
+@lru_cache(maxsize=4)
+def _noise_on_the_wire(format: Format) -> bytes:
+    return encode(comfort_noise(NOISE_DB, NOISE_S * format.rate, 0)[0], format.encoding)
+
+
+class ComfortNoise:
+    """Soft hiss in place of digital silence, on the wire form: `NOISE_S` seconds of it, made once a process, go round,
+    so that a stretch costs a slice. The same on every run."""
+
+    __slots__ = ("_at", "_format", "_loop", "_silent")
+
+    def __init__(self, format: Format) -> None:
+        self._format = format
+        self._loop = _noise_on_the_wire(format)
+        self._silent = {"pcmu": b"\xff\x7f", "pcma": b"\xd5\x55", "pcm16": b"\x00"}[format.encoding]
+        self._at = 0
+
+    def next(self, samples: int) -> bytes:
+        """The next stretch of noise, at most `NOISE_S` seconds."""
+        size = samples * self._format.width
+        begin, self._at = self._at, (self._at + size) % len(self._loop)
+        data = self._loop[begin : begin + size]
+        return data if len(data) == size else data + self._loop[: self._at]
+
+    def fill(self, data: bytes, pad: int) -> bytes:
+        """`data` with noise under its last `pad` samples, or noise alone where all of it is digital silence."""
+        if not data.strip(self._silent):
+            return self.next(len(data) // self._format.width)
+        if not pad:
+            return data
+        at = len(data) - pad * self._format.width
+        encoding = self._format.encoding
+        under = decode(data[at:], encoding).astype(np.int32) + decode(self.next(pad), encoding)
+        return data[:at] + encode(np.clip(under, -32768, 32767).astype(np.int16), encoding)

@@ -11,6 +11,8 @@ from audio.frame import Pcm
 SILENT = -96.0  # what a block of digital silence measures
 SMALLEST = 2.6e-10
 FULL_SCALE = 32768.0 * 32768.0
+ACTIVE_DB = 15.0  # this far below the loud steps of speech is a pause
+AUDIBLE = 35.0  # dB above 1 LSB rms (-55 dB of full scale): what stays below is no speech
 
 
 def level_db(pcm: Pcm) -> float:
@@ -25,6 +27,21 @@ def to_db(power: float, samples: int) -> float:
     """`power`: the sum of squares of `samples` int16 samples."""
     mean = power / (samples * FULL_SCALE)
     return 10.0 * math.log10(mean) if mean > SMALLEST else SILENT
+
+
+def speech_level(levels: bytes) -> tuple[float, int]:
+    """How loud speech is, from levels of 20 ms steps (one byte each, dB above 1 LSB rms): the mean power of the steps
+    within `ACTIVE_DB` of the loud ones, in the dB of the steps, and how many steps those are. (0.0, 0) where nothing
+    is loud enough to be speech. The idea of ITU-T P.56: pauses do not count.
+    """
+    steps = np.frombuffer(levels, dtype=np.uint8)
+    if not len(steps):
+        return 0.0, 0
+    loud = float(np.sort(steps)[(len(steps) * 19) // 20])
+    if loud < AUDIBLE:
+        return 0.0, 0
+    active = steps[steps > loud - ACTIVE_DB]
+    return 10.0 * math.log10(float(np.mean(10.0 ** (active / 10.0)))), len(active)
 
 
 class Background:

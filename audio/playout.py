@@ -8,14 +8,15 @@ marks. Time is an argument: integer nanoseconds.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from audio.frame import Format
+from audio.joins import OUT_MS
 
 LATE_MARK_NS = 500_000_000
 MARK_EVERY_MS = 200
 SLACK_MS = 10  # a pacer may fire a little early
+SLACK_NS = SLACK_MS * 1_000_000
 
 
 @dataclass(slots=True)
@@ -38,13 +39,15 @@ class Track:
 @dataclass(slots=True)  # made for every frame: frozen would take twice as long
 class Outgoing:
     """What a pull produced: wire bytes, a mark to send after them (or ""), and how long the caller heard silence
-    within a reply before them (ns)."""
+    within a reply before them (ns). `ended`: nothing of the track follows; the last `pad` samples fill up the frame."""
 
     data: bytes
     mark: str = ""
     underrun_ns: int = 0
     key: int = 0
     began: bool = False
+    ended: bool = False
+    pad: int = 0
 
 
 class Playout:
@@ -56,6 +59,7 @@ class Playout:
         self._rate = format.rate
         self._frame = format.rate // 50
         self._lead = format.rate * lead_ms // 1000
+        self._fade = format.rate * OUT_MS // 1000
         self._slack = format.rate * SLACK_MS // 1000
         self._tracks: deque[Track] = deque()
         self._known: dict[int, Track] = {}
@@ -68,6 +72,8 @@ class Playout:
         self._marked = 0
         self._mark_count = 0
         self._pending: dict[str, tuple[int, int]] = {}
+        self._filled_ns = 0
+        self.filling = False  # what `fill` asks for is sent
         self.held = False
 
     # ------------------------------------------------------------------------------------------------------ filling
@@ -90,10 +96,10 @@ class Playout:
                 self._tracks.remove(track)
 
     def drop(self, key: int) -> None:
-        """Forget the unsent audio of one track."""
+        """Forget the unsent audio of one track, but for a few ms to fade out in where it sounds."""
         track = self._known.get(key)
         if track is not None:
-            self._truncate(track, track.sent)
+            self._truncate(track, track.sent + (self._fade if track.sent else 0))
 
     def keep(self, key: int, samples: int) -> bytes:
         """Cut the unsent tail so that `samples` of the track are played in all, and finish it. Returns the tail."""
@@ -103,14 +109,6 @@ class Playout:
         unsent = b"".join(track.chunks)
         self._truncate(track, max(samples, track.sent))
         return unsent[track.unsent * self._width :]
-
-    def taper(self, key: int, size: int, shape: Callable[[bytes], bytes]) -> None:
-        """Pass the last `size` bytes of the unsent audio through `shape`, which must keep their length."""
-        track = self._known.get(key)
-        if track is None or not track.chunks:
-            return
-        unsent = b"".join(track.chunks)
-        track.chunks = deque([unsent[:-size], shape(unsent[-size:])] if len(unsent) > size else [shape(unsent)])
 
     def resume(self, key: int, data: bytes) -> None:
         """A finished track goes on after all, first with `data`."""
@@ -164,15 +162,32 @@ class Playout:
         if heard >= self._sent:
             if not began:
                 underrun = max(0, now - self._heard_at(self._sent))
-            self._anchor, self._anchor_ns = self._sent, now
+            self._anchor, self._anchor_ns = self._sent, max(now, self._filled_ns)
         if began:
             head.begin = self._sent
         wanted = frames * self._frame
+        sound = -head.sent
         got = self._take(head, wanted, parts)
+        sound += head.sent
         self._sent += got
-        if not head.unsent and head.done:
+        ended = head.done and not head.unsent
+        if ended:
             self._tracks.popleft()
-        return Outgoing(b"".join(parts), self._next_mark(head, now), underrun, head.key, began)
+        mark = self._next_mark(head, now)
+        return Outgoing(b"".join(parts), mark, underrun, head.key, began, ended, got - sound)
+
+    def fill(self, now: int) -> int:
+        """Samples of something else (noise) that would have to be sent now for the line not to fall silent: a frame
+        once less than half of one is left to hear, else 0. They count for no track, only delay what is sent next."""
+        if self.held or max(self._heard_at(self._sent), self._filled_ns) - now > SLACK_NS:
+            return 0
+        self.filled(self._frame, now)
+        return self._frame
+
+    def filled(self, samples: int, now: int) -> None:
+        """`samples` of something else were sent."""
+        begin = max(now, self._heard_at(self._sent), self._filled_ns)
+        self._filled_ns = begin + samples * 1_000_000_000 // self._rate
 
     def _take(self, track: Track, wanted: int, parts: list[bytes]) -> int:
         """Move up to `wanted` samples out of the track. A part frame goes out only at the end of the track, filled up
@@ -212,7 +227,17 @@ class Playout:
 
     def position(self, now: int) -> int:
         """How far the caller has heard, in samples of everything sent."""
-        return min(self._sent, self._anchor + (now - self._anchor_ns) * self._rate // 1_000_000_000)
+        since = max(0, now - self._anchor_ns)  # what is sent behind something else is yet to begin
+        return min(self._sent, self._anchor + since * self._rate // 1_000_000_000)
+
+    def ahead(self, now: int) -> int:
+        """Samples sent and not heard yet."""
+        return self._sent - self.position(now)
+
+    @property
+    def until(self) -> int:
+        """When all that was sent is heard, ns."""
+        return self._heard_at(self._sent)
 
     def _heard_at(self, position: int) -> int:
         return self._anchor_ns + (position - self._anchor) * 1_000_000_000 // self._rate
@@ -265,6 +290,7 @@ class Playout:
             track.pushed = track.sent
             track.done = True
         self._tracks.clear()
+        self._filled_ns = now
         for track in self._known.values():
             if track.begin >= 0:
                 track.sent = track.pushed = max(0, min(track.sent, position - track.begin))
@@ -277,7 +303,7 @@ class Playout:
         self.held = True
         position = self.position(now)
         self._sent = self._anchor = position
-        self._anchor_ns = now
+        self._anchor_ns = self._filled_ns = now
         self._new_epoch()
 
     def attach(self) -> None:

@@ -16,7 +16,8 @@ from audio import g711
 from audio.conceal import Concealer
 from audio.files import read_audio, write_audio
 from audio.frame import PCM16_8K, PCM16_24K, PCMA, PCMU, Format, Frame, Pcm, encode
-from audio.gain import Agc, Fader, Limiter, comfort_noise, rms_dbfs
+from audio.gain import Agc, ComfortNoise, Fader, Limiter, Volume, comfort_noise, rms_dbfs
+from audio.joins import fade_out
 from audio.resample import RATES, Resampler
 
 Case = tuple[str, Callable[[], object], float]  # name, what to time, frames of 20 ms it works on
@@ -68,7 +69,16 @@ def fader_cases(name: str, format: Format) -> Iterator[Case]:
     yield f"fader {name}, full level", lambda: full.apply(data), 1
     yield f"fader {name}, ducked", lambda: low.apply(data), 1
     yield f"fader {name}, sliding", slide, 2
-    yield f"fader {name}, cut", lambda: full.fade_out(data), 1
+    yield f"fade out {name}", lambda: fade_out(data, format), 1
+    same, lower, higher, peaks = (Volume(format) for _ in range(4))
+    lower.set(-6.0)
+    higher.set(6.0)
+    peaks.set(6.0)
+    quiet, loud = (encode(voice(format.rate, 0.02, peak), format.encoding) for peak in (2000, 25000))
+    yield f"volume {name}, voices that match", lambda: same.apply(data), 1
+    yield f"volume {name}, lowered", lambda: lower.apply(data), 1
+    yield f"volume {name}, raised", lambda: higher.apply(quiet), 1
+    yield f"volume {name}, raised and limited", lambda: peaks.apply(loud), 1
 
 
 def level_cases() -> Iterator[Case]:
@@ -78,6 +88,8 @@ def level_cases() -> Iterator[Case]:
     yield "limiter, limiting", lambda: busy.process(loud), 1
     yield "automatic gain, quiet caller", lambda: agc.process(quiet, True), 1
     yield "comfort noise", lambda: comfort_noise(-60.0, 160, 1), 1
+    hiss = ComfortNoise(PCMU)
+    yield "comfort noise on the wire", lambda: hiss.next(160), 1
     yield "level", lambda: rms_dbfs(pcm), 1
 
 

@@ -103,6 +103,8 @@ def test_a_good_one() -> None:
         ("voices: {openai: marin}", "voices: {opnai: marin}", '16: agents.reception.voices.opnai: unknown provider "opnai" (did you mean "openai"?)'),
         ("voices: {openai: marin}", "route: defualt", '16: agents.reception.route: unknown route "defualt" (did you mean "default"?)'),
         ("hangover_ms: 500", "hangover_ms: long", "18: agents.reception.turns.hangover_ms: must be a whole number"),
+        ("turns: {hangover_ms: 500}", "line: {comfort: true}", '18: agents.reception.line.comfort: unknown key "comfort" (did you mean "comfort_noise"?)'),
+        ("turns: {hangover_ms: 500}", "line: {match_loudness: 3}", "18: agents.reception.line.match_loudness: must be true or false"),
         ("hangover_ms: 500", "hangover_ms: 11s", "18: agents.reception.turns.hangover_ms: must be between 0 and 10000"),
         ("hangover_ms: 500", "opinion: judges.yes", "18: agents.reception.turns.opinion: must be written package.module:function (install it where Segue runs, or put its folder on PYTHONPATH)"),
         ("hangover_ms: 500", "opinion: \"no_such_judge:yes\"", "18: agents.reception.turns.opinion: no_such_judge cannot be imported (ModuleNotFoundError: No module named 'no_such_judge') (install it where Segue runs, or put its folder on PYTHONPATH)"),

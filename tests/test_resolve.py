@@ -39,7 +39,7 @@ agents:
     language: en
     voices: {one: marin}
     turns: {hangover_ms: 600, opinion: "math:isfinite"}
-    line: {auto_gain: true}
+    line: {comfort_noise: true, auto_gain: true}
     silence: {after: 8s, prompts: 2}
     bridge_phrase_after: 2s
     variables:
@@ -77,8 +77,9 @@ def test_the_agent(config: Config) -> None:
     agent = resolve(config, customer_name="Ada").spec.agent
     assert agent.instructions == "You speak with Ada of . Ada!"
     assert (agent.greeting, agent.language, agent.turns.hangover_ms) == ("Hello Ada.", "en", 600)
-    assert (agent.turns.opinion, agent.line) == ("math:isfinite", Line(auto_gain=True))
+    assert agent.turns.opinion == "math:isfinite"
     assert (agent.silence, agent.bridge_phrase_after_ms) == (Silence(8000, 2), 2000)
+    assert agent.line == Line(match_loudness=True, comfort_noise=True, auto_gain=True)
     hang_up, look_up = agent.tools
     assert hang_up.spec.name == "hang_up" and hang_up.spec.description
     assert (look_up.side_effects, look_up.idempotent, look_up.repeatable) == (False, True, False)

@@ -15,7 +15,7 @@ from typing import Any
 from audio.turns import TurnDetector
 from bridge.core.asks import Asks
 from bridge.core.desk import Desk
-from bridge.core.effects import ClearLeg, Effect, HangUp
+from bridge.core.effects import Effect, HangUp
 from bridge.core.events import (
     CallerAudio,
     Chosen,
@@ -53,8 +53,8 @@ GOODBYE_MS = 10_000  # a last message that cannot be heard to its end does not k
 class Call:
     """`start` once, then `handle` for everything that happens, at the latest when `deadline` has passed (`Tick`).
 
-    `playing`: there is agent audio to pull. After `ended` every event is ignored. `timers` and `playout` are where
-    `deadline` and `playing` come from, for those who ask after every frame.
+    `playing`: there is agent audio (or noise) to pull. After `ended` every event is ignored. `timers` and `playout` are
+    where `deadline` and `playing` come from, for those who ask after every frame.
     """
 
     def __init__(self, spec: CallSpec, ears: TurnDetector) -> None:
@@ -95,6 +95,7 @@ class Call:
             "tail": links.tails,
             "begun": self._replies.release,
             "quiet": self._quiet,
+            "dry": speaker.dry,
             "stall": self._replies.stall,
             "prepare": failover.prepare,
             "hedge": self._replies.hedge,
@@ -128,7 +129,7 @@ class Call:
 
     @property
     def playing(self) -> bool:
-        return self._desk.playout.ready
+        return self._desk.playout.ready or self._desk.playout.filling
 
     def start(self, now: int) -> list[Effect]:
         desk = self._desk
@@ -322,8 +323,7 @@ class Call:
         """The call is over: nothing is left open."""
         desk = self._desk
         if self._speaker.left > 0:
-            self._speaker.cut()
-            desk.out = [effect for effect in desk.out if not isinstance(effect, ClearLeg)]
+            self._speaker.stop()
         for exchange in desk.conversation.exchanges:
             for reply in exchange.replies:
                 if not reply.final and reply.first_audio_ns is not None:

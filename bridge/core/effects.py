@@ -93,12 +93,13 @@ class AskOpinion:
 @dataclass(frozen=True, slots=True)
 class Health:
     """Evidence for the shared health board. `fault` None: the provider generated audio, `first_audio_ms` after the
-    ask, on a link that was dialled `link_age_ms` before."""
+    ask, on a link that was dialled `link_age_ms` before; `voice_db`: how loud its voice is, see `Chosen`."""
 
     provider: str
     fault: Fault | None = None
     first_audio_ms: int | None = None
     link_age_ms: int | None = None
+    voice_db: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,7 +59,7 @@ class Engine:
 
     def _look(self) -> None:
         self.ended = ended = self._call.ended
-        self.playing = self._playout.ready
+        self.playing = self._playout.ready or self._playout.filling
         self.deadline = None if ended else self._timers.next
 
     def received(self, link: int, message: str | bytes, now: int) -> list[Action]:

@@ -99,13 +99,15 @@ class Suspect:
 @dataclass(frozen=True, slots=True)
 class Chosen:
     """Answer to Choose. `provider` None: no candidate may be dialled now; `retry_ms` says when to ask again, and the
-    place in the line of all calls is kept until then."""
+    place in the line of all calls is kept until then. `voice_db`: how loud other calls heard the voice the agent has on
+    it, in dB above 1 LSB rms."""
 
     request: int
     provider: str | None
     reason: str = ""
     retry_ms: int | None = None
     first_audio_p90_ms: int = 800
+    voice_db: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

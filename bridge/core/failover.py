@@ -74,6 +74,8 @@ class Failover:
         if answer is None:
             return
         purpose, provider = answer
+        if provider is not None:
+            self._speaker.loudness.told(provider, event.voice_db)
         if purpose == "back":
             self.rotation.back_chosen(provider)
         elif purpose == "beside" and self._desk.plan.standby == "cold" and not self._doubt.beside:

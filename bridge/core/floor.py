@@ -298,6 +298,9 @@ class Floor:
     def bridge_phrase(self) -> None:
         """The timer "bridge": the caller has waited in silence for long; a word of our own, kept out of the history."""
         exchange = self._desk.conversation.open
+        reply = exchange.reply if exchange is not None else None
+        if reply is not None and reply.open and reply.first_audio_ns is not None:
+            return  # it is being answered, if haltingly
         if exchange is not None and exchange.turns_ended and self._speaker.left == 0:
             self._speaker.phrase("hold")
 

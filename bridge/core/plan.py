@@ -79,8 +79,12 @@ class Silence:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """What is done to the sound of the line. `auto_gain`: providers get a quiet caller raised."""
+    """What is done to the sound of the call. `match_loudness`: every voice of the agent is brought to the level of the
+    first one heard. `comfort_noise`: a narrow-band line never falls silent altogether. `auto_gain`: providers get a
+    quiet caller raised."""
 
+    match_loudness: bool = True
+    comfort_noise: bool = False
     auto_gain: bool = False
 
 

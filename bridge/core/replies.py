@@ -12,6 +12,7 @@ from bridge.core.effects import Health
 from bridge.core.failover import Failover
 from bridge.core.handover import continue_after, said
 from bridge.core.links import Begun, Link, Links
+from bridge.core.loudness import measured
 from bridge.core.speaker import Speaker
 from bridge.core.tools import Tools
 from providers.base import (
@@ -176,6 +177,10 @@ class Replies:
         self._desk.conversation.learn_rate(reply)
         self._desk.timers.clear("stall")
         self._speaker.finish(reply.ask)
+        voice_db = measured(reply.transcript.audio)
+        if voice_db is not None:
+            age_ms = (self._desk.now - link.opened_ns) // MS
+            self._desk.do(Health(reply.provider, link_age_ms=age_ms, voice_db=voice_db))
 
     def _ended(self, link: Link, event: ReplyEnded) -> None:
         if event.usage is not None:

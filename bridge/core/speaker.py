@@ -2,24 +2,44 @@
 
 from __future__ import annotations
 
+from collections import deque
+
 from audio.envelope import Envelope
 from audio.frame import Frame
-from audio.gain import Fader
+from audio.gain import ComfortNoise, Fader
+from audio.joins import fade_in, fade_out, last_ring, ring_out
+from audio.playout import Outgoing
 from audio.turns import TurnDetector
 from bridge.core.desk import MS, Desk
 from bridge.core.effects import ClearLeg, Emit, SendMark
+from bridge.core.loudness import Loudness
 
-JOIN_MS = 10  # faded out where a reply is cut short, so that the join does not click
+FRAME_MS = 20
+DRY_NS = 10 * MS  # as late as a timer dares: what comes in time goes on as if nothing had been
+BEGUN_MS = 2  # a frame of which less than this is over has not begun
+NARROW_BAND = 8000  # Hz; a wide-band line has no noise of its own that would be missed
 PHRASE = 0  # local phrases have keys <= 0, replies their ask's number
 
 
 class Speaker:
-    """Owns nothing of the conversation: keys are asks (positive) and local phrases (zero and below)."""
+    """Owns nothing of the conversation: keys are asks (positive) and local phrases (zero and below).
+
+    What is played passes through `loudness`, the fader of ducking and, where it begins or ends, the joins. Where the
+    agent wants comfort noise, it is sent a frame at a time whenever the line would fall silent: it is no part of any
+    reply, so that positions, marks and the echo gate know nothing of it.
+    """
 
     def __init__(self, desk: Desk, ears: TurnDetector) -> None:
         self._desk = desk
         self._ears = ears
-        self._fader = Fader(desk.spec.leg)
+        self._leg = leg = desk.spec.leg
+        self._fader = Fader(leg)
+        self.loudness = Loudness(desk)
+        noise = desk.spec.agent.line.comfort_noise and leg.rate == NARROW_BAND
+        self._noise = ComfortNoise(leg) if noise else None
+        desk.playout.filling = noise
+        self._sent: deque[bytes] = deque(maxlen=desk.spec.lead_ms // FRAME_MS + 2)  # what may not be heard yet
+        self._silent = True  # what is sent next comes after silence
         self._phrases = PHRASE
         self.sounding: int | None = None
         self.silent_since = 0
@@ -42,6 +62,7 @@ class Speaker:
         if not data:
             return False
         self._phrases -= 1
+        self.loudness.phrase(self._phrases, name, data)
         self._desk.playout.push(self._phrases, data)
         self._desk.playout.finish(self._phrases)
         self._desk.note("phrase", name=name)
@@ -59,23 +80,56 @@ class Speaker:
         desk = self._desk
         outgoing = desk.playout.pull(desk.now)
         if outgoing is None:
+            if self._noise is not None:
+                samples = desk.playout.fill(desk.now)
+                if samples:
+                    desk.do(Emit(self._noise.next(samples)))
             return
-        if outgoing.began:
+        if outgoing.began or outgoing.key != self.sounding:
             self._began(outgoing.key)
         if outgoing.underrun_ns:
             self.underrun = (outgoing.key, outgoing.underrun_ns)
-        data = self._fader.apply(outgoing.data)
-        self._ears.played(Frame(data, desk.spec.leg))
+            self._silent = True
+        data = self._fader.apply(self.loudness.apply(outgoing.data))
+        if self._silent or outgoing.ended:
+            data = self._joined(data, outgoing)
+        self._sent.append(data)
+        self._ears.played(Frame(data, self._leg))
+        if self._noise is not None:
+            data = self._noise.fill(data, outgoing.pad)
         desk.do(Emit(data))
         if outgoing.mark:
             desk.do(SendMark(outgoing.mark))
         if not desk.playout.ready:
             self._watch_quiet()
+            if not outgoing.ended:
+                desk.timers.set("dry", desk.playout.until - DRY_NS)
+
+    def dry(self) -> None:
+        """The timer "dry": nothing has come to follow what the caller is about to have heard. It may come yet."""
+        playout, leg = self._desk.playout, self._leg
+        if self._silent or playout.ready or not 0 <= playout.until - self._desk.now <= DRY_NS:
+            return
+        data = last_ring(self._sent[-1], leg.rate * FRAME_MS // 1000, leg)
+        if data is not None:
+            self._desk.do(Emit(data))
+            playout.filled(len(data) // leg.width, self._desk.now)
+            self._silent = True
+
+    def _joined(self, data: bytes, outgoing: Outgoing) -> bytes:
+        """What is sent first after silence, or last before it."""
+        if self._silent:
+            data = fade_in(data, self._leg)
+        if outgoing.ended:
+            data = ring_out(data, self._sent[-1] if self._sent else b"", outgoing.pad, self._leg)
+        self._silent = outgoing.ended
+        return data
 
     def _began(self, key: int) -> None:
         if self.sounding is not None and self.sounding != key:
             self._over(self.sounding)
         self.sounding = key
+        self.loudness.began(key)
         self._desk.note("agent_began", ask=max(key, 0))
 
     def _watch_quiet(self) -> None:
@@ -115,12 +169,26 @@ class Speaker:
         self._fader.restore()
 
     def cut(self) -> None:
-        """Stop at once: the carrier forgets what it holds, unsent audio is dropped."""
+        """Stop at once: the carrier forgets what it holds, unsent audio is dropped. The frame it would have played next
+        is sent once more, fading; it plays in frames, so the one begun is heard out."""
+        desk, leg = self._desk, self._leg
+        size = leg.bytes_for(FRAME_MS)
+        ahead = (desk.ms(desk.playout.ahead(desk.now)) + BEGUN_MS) // FRAME_MS * size
+        data = b"".join(self._sent)[-ahead:][:size] if ahead else b""
+        self.stop()
+        desk.do(ClearLeg())
+        if len(data) == size:
+            desk.do(Emit(fade_out(data, leg)))
+            desk.playout.filled(size // leg.width, desk.now)
+
+    def stop(self) -> None:
+        """Nothing more is sent, and what was sent ahead is not heard."""
         desk = self._desk
         desk.playout.clear(desk.now)
-        desk.do(ClearLeg())
         self._fader.restore()
+        self._silent = True
         desk.timers.clear("quiet")
+        desk.timers.clear("dry")
         self.silent_since = desk.now
         if self.sounding is not None:
             self._over(self.sounding)
@@ -134,7 +202,8 @@ class Speaker:
         pause = outline.pause_before(held, back_ms)
         sent = held - len(desk.playout.rest(ask)) // desk.spec.leg.width
         keep = held if pause is None or pause < sent else min(held, pause + desk.samples(20))
+        if self._silent and self.sounding == ask:
+            keep = sent  # what is left of a voice that ran dry is no word
         tail = desk.playout.keep(ask, keep)
-        desk.playout.taper(ask, desk.spec.leg.bytes_for(JOIN_MS), Fader(desk.spec.leg).fade_out)
         self._watch_quiet()
         return tail

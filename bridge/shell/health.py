@@ -27,6 +27,7 @@ FIRST_AUDIO_MS = 800
 
 _ENOUGH = 5  # first-audio times before they are believed
 _REMEMBERED = 50
+_VOICE_WEIGHT = 0.2  # of the latest reply in what is known of a voice
 
 SLOW_MS = 2000
 """A first audio as late as this is slow: seven tenths of the way to being switched away from."""
@@ -91,6 +92,7 @@ class HealthBoard:
         self._paces: dict[Key, Pace] = {}
         self._line = Line()
         self._first_audio: dict[Key, deque[tuple[int, int]]] = {}  # when, ms
+        self._voices: dict[Key, float] = {}
 
     def set_paces(self, paces: Mapping[str, int]) -> None:
         """Connections per minute by provider name, from now on. An account that is no longer named keeps its pace."""
@@ -179,6 +181,17 @@ class HealthBoard:
         if len(times) < _ENOUGH:
             return FIRST_AUDIO_MS
         return sorted(ms for _, ms in times)[math.ceil(len(times) * 0.9) - 1]
+
+    def heard(self, target: Target, voice: str, level_db: float) -> None:
+        """How loud one reply in `voice` was (active speech, in dB)."""
+        key = (*keys_of(target)["model"], voice)
+        known = self._voices.setdefault(key, level_db)
+        self._voices[key] = known + _VOICE_WEIGHT * (level_db - known)
+
+    def voice_db(self, target: Target, voice: str) -> float | None:
+        """How loud the model speaks in `voice`, over the last replies of all calls; None when none was heard."""
+        known = self._voices.get((*keys_of(target)["model"], voice))
+        return None if known is None else round(known, 1)
 
     # ----------------------------------------------------------------------------------------------------------- parts
 

@@ -15,6 +15,7 @@ import contextlib
 import traceback
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from enum import Enum
 from functools import partial
 from typing import Any
@@ -337,22 +338,28 @@ class CallRunner:
 
     def _choose(self, action: Choose) -> None:
         health = self._services.health
-        self.dispatch(
-            health.choose(
-                action.request,
-                self._candidates,
-                action.purpose,
-                action.exclude,
-                self._now,
-                self.spec.call_id,
-                action.owed,
-            )
+        chosen = health.choose(
+            action.request,
+            self._candidates,
+            action.purpose,
+            action.exclude,
+            self._now,
+            self.spec.call_id,
+            action.owed,
         )
+        if chosen.provider is not None:
+            chosen = replace(chosen, voice_db=health.voice_db(*self._voice_of(chosen.provider)))
+        self.dispatch(chosen)
 
     def _health(self, action: Health) -> None:
         target = self._targets[action.provider]
         health = self._services.health
         health.report(target, action.fault, action.first_audio_ms, self._now, action.link_age_ms)
+        if action.voice_db is not None:
+            health.heard(*self._voice_of(action.provider), action.voice_db)
+
+    def _voice_of(self, provider: str) -> tuple[Target, str]:
+        return self._targets[provider], self.spec.plan.candidate(provider).voice
 
     def _run_tool(self, action: RunTool) -> None:
         self._services.tools.run(self.spec.call_id, action, self._tools.get(action.name), self.dispatch)

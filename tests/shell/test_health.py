@@ -42,6 +42,19 @@ def test_the_first_candidate_that_is_not_excluded() -> None:
     assert "tried" in nobody.reason
 
 
+def test_how_loud_a_voice_is_is_known_by_model_and_voice() -> None:
+    board = _board()
+    assert board.voice_db(OPENAI, "marin") is None
+    for level in (66.0, 66.0, 66.0, 70.0):
+        board.heard(OPENAI, "marin", level)
+    assert board.voice_db(OPENAI, "marin") == 66.8  # one odd reply says little
+    for _ in range(30):
+        board.heard(OPENAI, "marin", 70.0)
+    assert board.voice_db(OPENAI, "marin") == 70.0
+    others = [(OPENAI, "cedar"), (SECOND_KEY, "marin"), (OTHER_MODEL, "marin"), (AZURE, "marin")]
+    assert [board.voice_db(*other) for other in others] == [None] * 4
+
+
 @pytest.mark.parametrize(
     ("kind", "times", "left"),
     [

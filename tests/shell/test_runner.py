@@ -109,6 +109,15 @@ async def test_what_happens_while_actions_are_performed_comes_next_in_order() ->
 
 
 @virtual
+async def test_the_loudness_of_a_voice_goes_to_the_board_and_comes_with_the_choice() -> None:
+    stage = Stage()
+    stage.engine.on["start"] = lambda _, now: [Choose(1, "call"), Health("one", voice_db=66.5), Choose(2, "standby")]
+    stage.runner.start()
+    assert stage.engine.of(Chosen) == [Chosen(1, "one"), Chosen(2, "one", voice_db=66.5)]
+    stage.runner.abandon("test")
+
+
+@virtual
 async def test_time_is_read_once_per_input_and_never_goes_back() -> None:
     stage = Stage()
     stage.runner.start()

@@ -261,6 +261,6 @@ async def test_when_nobody_is_left_the_caller_is_told_and_the_call_ends() -> Non
         await exchange.call(question(12, 300), 60)
         assert exchange.phone.runner.over
         assert exchange.phone.hung_up
-        assert SORRY in b"".join(data for _, data in exchange.phone.heard)
+        assert SORRY[40:-80] in b"".join(data for _, data in exchange.phone.heard)  # faded in and out at its ends
         # Refused dials open the breakers: nobody hammers a dead provider once a second for the whole minute.
         assert len(exchange.noted("link_opened")) < 20

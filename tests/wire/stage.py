@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -154,10 +154,14 @@ class WireStage(Stage):
     def _do_choose(self, effect: fx.Choose) -> None:
         candidates = [target for name, target in self.targets.items() if name not in self.unhealthy]
         answer = self.health.choose(effect.request, candidates, effect.purpose, effect.exclude, self.now)
+        if answer.provider is not None:
+            answer = replace(answer, voice_db=self.health.voice_db(self.targets[answer.provider], ""))
         self._queue.append(lambda: self.call.handle(answer, self.now))  # type: ignore[arg-type]
 
     def _do_health(self, effect: fx.Health) -> None:
         self.health.report(self.targets[effect.provider], effect.fault, effect.first_audio_ms, self.now)
+        if effect.voice_db is not None:
+            self.health.heard(self.targets[effect.provider], "", effect.voice_db)
 
     def _do_runtool(self, effect: fx.RunTool) -> None:
         self.tools.append(effect)
