@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from audio.frame import PCMU, Frame, encode
+from audio.frame import PCMU, Frame, decode, encode
 from bridge.core.effects import Note
 from bridge.core.events import CallerAudio, Gone, Mark
-from bridge.core.plan import Agent, CallSpec, Candidate, Plan
+from bridge.core.plan import Agent, CallSpec, Candidate, Line, Plan
 from bridge.fakes import server
 from bridge.fakes.numbered import number_speech
 from bridge.shell.calls import Calls
@@ -119,22 +119,22 @@ class Exchange:
     def _watch(self, call_id: str, note: Note, now: int) -> None:
         self.notes.append((now / 1e9 - self.phone._begun, note))
 
-    async def call(self, track: np.ndarray, seconds: float, **plan: Any) -> None:
+    async def call(self, track: np.ndarray, seconds: float, line: Line | None = None, **plan: Any) -> None:
         """Start a call and let it run."""
-        targets = {
-            name: Target(name, *KINDS[kind], url=self.emulators[name].url, api_key="sk-test")
-            for name, (kind, _) in self.providers.items()
-        }
+        targets = {name: self.target(name) for name in self.providers}
         candidates = tuple(
             Candidate(name, target.kind, target.model, capabilities_for(target, PCMU))
             for name, target in targets.items()
         )
-        agent = Agent("agent", "Answer.", silence=None)
+        agent = Agent("agent", "Answer.", silence=None, line=line or Line())
         spec = CallSpec("call-1", PCMU, agent, Plan(candidates, **plan), {"sorry": SORRY})
         self.phone = Phone(track)
         self.phone.runner = self.calls.start(spec, targets, self.phone)
         self.phone.speak()
         await asyncio.sleep(seconds)
+
+    def target(self, name: str) -> Target:
+        return Target(name, *KINDS[self.providers[name][0]], url=self.emulators[name].url, api_key="sk-test")
 
     def noted(self, kind: str) -> list[dict[str, Any]]:
         return [dict(note.fields) for _, note in self.notes if note.kind == kind]
@@ -166,6 +166,42 @@ def test_a_question_is_answered_once_and_the_caller_hangs_up(kind: str) -> None:
             assert network().pipes == []
 
     scenario()
+
+
+@pytest.mark.parametrize("kind", ["openai", "gemini"])
+def test_with_comfort_noise_the_line_is_never_silent(kind: str) -> None:
+    """On the pacer's own grid, before, between and after what the agent says; the answer comes as soon as without."""
+
+    @virtual
+    async def scenario() -> None:
+        first = []
+        for noise in (False, True):
+            async with Exchange(one=(kind, None), two=("openai", None)) as exchange:
+                await exchange.call(question(37, 500), 16, Line(comfort_noise=noise))
+                assert exchange.said.count("thirty seven") == 1, exchange.said
+                phone = exchange.phone
+                assert (phone.silences(0.1, 15.9) < 0.03) == noise
+                assert all(len(data) % 160 == 0 for _, data in phone.heard)
+                loud = [at for at, data in phone.heard if np.abs(decode(data, "pcmu")).max() > 500]
+                first.append(loud[0])
+                phone.runner.dispatch(Gone("caller hung up"))
+                await phone.runner.finished
+                sent = len(phone.heard)
+                await asyncio.sleep(1)
+                assert len(phone.heard) == sent and exchange.pacer.playing == 0
+        assert -0.001 < first[1] - first[0] <= 0.04
+
+    scenario()
+
+
+@virtual
+async def test_a_call_tells_the_board_how_loud_the_voice_is() -> None:
+    async with Exchange(one=("openai", None), two=("openai", None)) as exchange:
+        await exchange.call(question(37, 500), 16)
+        target = exchange.target("one")
+        level = exchange.health.voice_db(target, "")
+        assert level is not None and 60 < level < 75
+        assert exchange.health.choose(1, [target], "call", (), 0).provider == "one"
 
 
 def _refuse_connection(exchange: Exchange) -> None:
