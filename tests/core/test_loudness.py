@@ -163,3 +163,20 @@ def test_what_was_heard_of_a_voice_is_told() -> None:
     stage.run(6000)
     assert [name for name, _ in stage.told] == ["a"]
     assert stage.told[0][1] == pytest.approx(20 * np.log10(2700 / np.sqrt(2)), abs=1.0)
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_a_phrase_before_any_voice(known: bool) -> None:
+    """It comes at the level the first choice is known to have, else as it is; the voice after it is left alone."""
+    stage = HumStage(
+        PCMU, {"a": Behaviour(words=8, first_audio=2000), "b": Behaviour()}, {"a": 0.4}, bridge_phrase_after_ms=700
+    )
+    if known:
+        stage.voice_db["a"] = 20 * np.log10(3600 / np.sqrt(2))
+    asked(stage)
+    stage.run(7000)
+    pcm = stage.pcm()
+    phrase, voice = ((at + 40) * 8 for at in stage.when("agent_began"))
+    step = active_db(pcm[voice : voice + 8000], 8000) - active_db(pcm[phrase : phrase + 4000], 8000)
+    assert step == pytest.approx(0.0 if known else 20 * np.log10(0.4), abs=0.7)
+    assert active_db(pcm[voice : voice + 8000], 8000) == pytest.approx(20 * np.log10(3600 / np.sqrt(2)), abs=0.2)
