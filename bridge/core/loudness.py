@@ -20,7 +20,7 @@ from bridge.core.desk import Desk
 LIMIT_DB = 9.0  # the most a voice is changed, either way
 MATCHED_DB = 1.0  # voices nearer than this are left as they are
 SURE = 1000 // STEP_MS  # steps of speech after which a voice is known
-SPREAD_DB = 1.0  # how far a voice's first second lies from its level: standard deviation, measured on the test voice
+SPREAD_DB = 1.5  # how far a voice's first second lies from its level: standard deviation, measured on the test voice
 TOLD = 10 * SURE  # what other calls heard counts like this many steps
 MOST = 30 * SURE  # the past counts like this many
 LOOK_MS = 500  # how often the gain of a known voice is looked at
@@ -121,14 +121,14 @@ class Loudness:
 
     def _judge(self) -> None:
         """Find the gain that brings the present voice to the level of the first. What may only seem so is not begun
-        with: the first words of an unknown voice say little."""
+        with: the first words of an unknown voice say little. What was begun with wants half the proof to go on."""
         mine, first = self._heard(), self._voices.get(self._reference) or self._usual
         self._known = mine.steps >= SURE
         self._seen = self._outline.samples if self._outline is not None else 0
         if not mine.steps or first is None or not first.steps:
             return
         gain = first.level - mine.level
-        doubt = 0.0 if self._due else math.hypot(mine.doubt, first.doubt)
+        doubt = math.hypot(mine.doubt, first.doubt) / (2 if self._due else 1)
         self._due = max(-LIMIT_DB, min(LIMIT_DB, gain)) if abs(gain) >= MATCHED_DB + doubt else 0.0
 
     def _heard(self) -> Voice:
