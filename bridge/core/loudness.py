@@ -20,7 +20,7 @@ from bridge.core.desk import Desk
 LIMIT_DB = 9.0  # the most a voice is changed, either way
 MATCHED_DB = 1.0  # voices nearer than this are left as they are
 SURE = 1000 // STEP_MS  # steps of speech after which a voice is known
-SPREAD_DB = 1.5  # how far a voice's first second lies from its level: standard deviation, measured on the test voice
+SPREAD_DB = 2.0  # how far a voice's first second lies from its level: standard deviation, measured on the test voice
 TOLD = 10 * SURE  # what other calls heard counts like this many steps
 MOST = 30 * SURE  # the past counts like this many
 LOOK_MS = 500  # how often the gain of a known voice is looked at
