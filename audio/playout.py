@@ -17,6 +17,8 @@ LATE_MARK_NS = 500_000_000
 MARK_EVERY_MS = 200
 SLACK_MS = 10  # a pacer may fire a little early
 SLACK_NS = SLACK_MS * 1_000_000
+FRAME_NS = 20_000_000
+FILL_NS = 2 * FRAME_NS  # from one pull to the next
 
 
 @dataclass(slots=True)
@@ -177,12 +179,14 @@ class Playout:
         return Outgoing(b"".join(parts), mark, underrun, head.key, began, ended, got - sound)
 
     def fill(self, now: int) -> int:
-        """Samples of something else (noise) that would have to be sent now for the line not to fall silent: a frame
-        once less than half of one is left to hear, else 0. They count for no track, only delay what is sent next."""
-        if self.held or max(self._heard_at(self._sent), self._filled_ns) - now > SLACK_NS:
+        """Samples of something else (noise) that have to be sent now for the line not to fall silent before the next
+        pull: whole frames, 0 when enough is left to hear. They count for no track, only delay what is sent next."""
+        ahead = max(0, max(self._heard_at(self._sent), self._filled_ns) - now)
+        frames = (FILL_NS + SLACK_NS - ahead) // FRAME_NS
+        if self.held or frames <= 0:
             return 0
-        self.filled(self._frame, now)
-        return self._frame
+        self.filled(frames * self._frame, now)
+        return frames * self._frame
 
     def filled(self, samples: int, now: int) -> None:
         """`samples` of something else were sent."""

@@ -25,7 +25,7 @@ class Speaker:
     """Owns nothing of the conversation: keys are asks (positive) and local phrases (zero and below).
 
     What is played passes through `loudness`, the fader of ducking and, where it begins or ends, the joins. Where the
-    agent wants comfort noise, it is sent a frame at a time whenever the line would fall silent: it is no part of any
+    agent wants comfort noise, it is sent whenever the line would fall silent before the next slot: it is no part of any
     reply, so that positions, marks and the echo gate know nothing of it.
     """
 
