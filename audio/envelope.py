@@ -45,6 +45,7 @@ class Envelope:
     @property
     def levels(self) -> bytes:
         """One byte per 20 ms, in dB above 1 LSB rms."""
+        self._measure()
         return bytes(self._levels)
 
     def _quiet(self, shortest_ms: int = GAP_MS) -> NDArray[np.bool_]:
