@@ -1,4 +1,8 @@
-"""A loudness outline of audio that is not kept: one byte per 20 ms, enough to tell speech from pause."""
+"""An outline of audio that is not kept: loudness per 20 ms, loudness and brightness per 10 ms.
+
+Enough to tell speech from pause and one kind of speech sound from another. What was pushed is measured when somebody
+asks, or when some seconds of it have gathered: in one go, since a call per chunk costs more than the measuring.
+"""
 
 from __future__ import annotations
 
@@ -7,46 +11,74 @@ from numpy.typing import NDArray
 
 from audio.frame import Format, decode
 
+Floats = NDArray[np.float32]
+
 STEP_MS = 20
+FINE_MS = 10
+FINE_RATE = 8000  # Hz; what the outline is made at, so that all formats look alike
+GATHER_MS = 1000  # measured together; bounds what is held of the sound itself
 PAUSE_DB = 25  # this far below the loud parts is a pause
-MEASURED_MS = 1000  # of sound wait to be measured together: nobody asks while a reply is being received
 GAP_MS = 100  # shorter gaps belong to the speech: stops of consonants, breaks between words
 
 
 class Envelope:
     """Levels of a growing stretch of audio in dB above 1 LSB rms (0 to 90), one per 20 ms."""
 
-    __slots__ = ("_enough", "_format", "_levels", "_rest", "_step", "samples")
+    __slots__ = ("_bright", "_fine", "_format", "_last", "_levels", "_most", "_step", "_waiting", "_waits", "samples")
 
     def __init__(self, format: Format) -> None:
         self._format = format
         self._step = format.rate * STEP_MS // 1000
+        self._most = format.bytes_for(GATHER_MS)
+        self._waiting: list[bytes] = []
+        self._waits = 0  # bytes
         self._levels = bytearray()
-        self._rest = b""
-        self._enough = format.bytes_for(MEASURED_MS)
+        self._fine = bytearray()  # half decibels per 10 ms; `_bright`: of the differences between samples
+        self._bright = bytearray()
+        self._last = np.float32(0.0)
         self.samples = 0
 
     def push(self, data: bytes) -> None:
+        """Wire bytes, a whole number of samples."""
         self.samples += len(data) // self._format.width
-        self._rest += data
-        if len(self._rest) >= self._enough:
+        self._waiting.append(data)
+        self._waits += len(data)
+        if self._waits >= self._most:
             self._measure()
 
     def _measure(self) -> None:
-        data = self._rest
+        """Take in what was pushed, in whole steps."""
         size = self._step * self._format.width
+        if self._waits < size:
+            return
+        data = b"".join(self._waiting)
         whole = len(data) - len(data) % size
-        self._rest = data[whole:]
-        if whole:
-            pcm = decode(data[:whole], self._format.encoding).reshape(-1, self._step).astype(np.float32)
-            power = np.einsum("ij,ij->i", pcm, pcm) / self._step
-            self._levels += (10 * np.log10(power + 1)).astype(np.uint8).tobytes()
+        self._waiting = [data[whole:]]
+        self._waits = len(data) - whole
+        pcm = decode(data[:whole], self._format.encoding).astype(np.float32)
+        self._levels += _decibels(pcm.reshape(-1, self._step)).astype(np.uint8).tobytes()
+        if self._format.rate != FINE_RATE:
+            pcm = pcm.reshape(-1, self._format.rate // FINE_RATE).mean(axis=1)
+        size = FINE_RATE * FINE_MS // 1000
+        self._fine += (2 * _decibels(pcm.reshape(-1, size))).astype(np.uint8).tobytes()
+        steps = np.diff(pcm, prepend=self._last)
+        self._last = pcm[-1]
+        self._bright += (2 * _decibels(steps.reshape(-1, size))).astype(np.uint8).tobytes()
 
     @property
     def levels(self) -> bytes:
         """One byte per 20 ms, in dB above 1 LSB rms."""
         self._measure()
         return bytes(self._levels)
+
+    def outline(self) -> tuple[Floats, Floats]:
+        """Level and brightness (level of the differences between neighbouring samples at 8 kHz, less the level itself)
+        in dB per 10 ms, smoothed over 30 ms. Empty once `forget_outline` was called."""
+        self._measure()
+        powers = 10.0 ** (np.frombuffer(self._fine + self._bright, np.uint8).reshape(2, -1).astype(np.float32) / 20)
+        padded = np.pad(powers, ((0, 0), (1, 1)), mode="edge") if powers.size else np.zeros((2, 2), np.float32)
+        smooth = 10 * np.log10(padded[:, :-2] / 4 + padded[:, 1:-1] / 2 + padded[:, 2:] / 4)
+        return smooth[0], smooth[1] - smooth[0]
 
     def _quiet(self, shortest_ms: int = GAP_MS) -> NDArray[np.bool_]:
         """Which steps are pause; a quiet stretch shorter than `shortest_ms` is part of the speech around it."""
@@ -59,30 +91,25 @@ class Envelope:
                 quiet[begin:end] = False
         return quiet
 
-    def voiced(self, upto: int | None = None) -> int:
-        """Milliseconds of speech (not pause) in the first `upto` samples (default: all)."""
+    def voiced(self) -> int:
+        """Milliseconds of speech (not pause)."""
         quiet = self._quiet()
-        if upto is not None:
-            quiet = quiet[: round(upto / self._step)]
         return (len(quiet) - int(np.count_nonzero(quiet))) * STEP_MS
 
-    def pauses(self, upto: int, least_ms: int) -> list[int]:
-        """Where pauses of at least `least_ms` between speech begin in the first `upto` samples, each as the ms of
-        speech before it."""
-        quiet = self._quiet()[: round(upto / self._step)]
-        out: list[int] = []
-        speech = run = 0
-        for step in quiet.tolist():
-            if step:
-                run += 1
-                continue
-            if speech and run * STEP_MS >= least_ms:
-                out.append(speech * STEP_MS)
-            speech += 1
-            run = 0
-        if speech and run * STEP_MS >= least_ms:
-            out.append(speech * STEP_MS)
-        return out
+    def forget_outline(self) -> None:
+        """No more is pushed, and only `levels` are asked for."""
+        self._measure()
+        self._waiting.clear()
+        self._fine.clear()
+        self._bright.clear()
+
+    def silence_until(self, samples: int, least_ms: int = 60) -> int | None:
+        """Where the pause begins that lasts until `samples`; None where it is shorter than `least_ms`."""
+        quiet = self._quiet(least_ms)
+        last = first = min(len(quiet), round(samples / self._step))
+        while first and quiet[first - 1]:
+            first -= 1
+        return first * self._step if (last - first) * STEP_MS >= least_ms else None
 
     def pause_before(self, samples: int, back_ms: int, least_ms: int = 60) -> int | None:
         """Where the last pause of at least `least_ms` begins within `back_ms` before `samples`; None without one."""
@@ -96,6 +123,11 @@ class Envelope:
             if run >= need and (index == 0 or not quiet[index - 1]):
                 return index * self._step
         return None
+
+
+def _decibels(rows: Floats) -> Floats:
+    """Mean power of each row above 1 LSB, 0 to 90 dB."""
+    return np.asarray(10 * np.log10(np.einsum("ij,ij->i", rows, rows) / rows.shape[1] + 1), np.float32)
 
 
 def _percentile_90(levels: NDArray[np.uint8]) -> float:

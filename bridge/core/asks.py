@@ -33,7 +33,7 @@ class Asks:
         desk = self._desk
         self._count += 1
         begun = begun or self._begun(link, exchange)
-        transcript = Transcript(desk.spec.leg, desk.conversation.speech_rate(link.provider))
+        transcript = Transcript(desk.spec.leg, desk.conversation.pace(link.provider))
         reply = Reply(self._count, link.number, link.provider, transcript, desk.now, continuation, after_tool)
         desk.conversation.new_reply(exchange, reply)
         self._links.ask(link, Ask(reply.ask, instructions, begun))
@@ -118,6 +118,8 @@ class Asks:
                 heard_ms=desk.ms(reply.heard),
                 complete=reply.complete and reply.heard >= reply.transcript.audio.samples,
             )
+        if reply.complete or reply.void:
+            reply.transcript.settle(reply.heard)
 
     def truncate(self, reply: Reply) -> None:
         """Tell the link that made the reply how much of it was heard."""

@@ -93,7 +93,7 @@ class Conversation:
         self.exchanges: list[Exchange] = []
         self.turns: dict[int, Turn] = {}
         self.replies: dict[int, tuple[Exchange, Reply]] = {}
-        self._speech_rates: dict[str, float | None] = {}
+        self._paces: dict[str, float] = {}
 
     @property
     def open(self) -> Exchange | None:
@@ -125,12 +125,15 @@ class Conversation:
         exchange.replies.append(reply)
         self.replies[reply.ask] = (exchange, reply)
 
-    def speech_rate(self, provider: str) -> float | None:
-        """Letters per second of speech of a provider's voice, as measured in this call; None before that."""
-        return self._speech_rates.get(provider)
+    def pace(self, provider: str) -> float | None:
+        """How slowly a provider's voice speaks, as measured in this call (see `Transcript.pace`); None before that."""
+        return self._paces.get(provider)
 
-    def learn_rate(self, reply: Reply) -> None:
-        self._speech_rates[reply.provider] = reply.transcript.letters_per_s
+    def learn_pace(self, reply: Reply) -> None:
+        """A complete reply tells of the voice."""
+        pace = reply.transcript.measured_pace()
+        if pace is not None:
+            self._paces[reply.provider] = pace
 
     def oldest_needed(self, position: int, text_samples: int) -> int:
         """The first tape position still needed: turns that are unsettled, or settled without text and not older than

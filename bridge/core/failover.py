@@ -234,7 +234,7 @@ class Failover:
         if reply.first_audio_ns is None:
             reply.void = link is not self.suspended
         elif not reply.complete:
-            swap.tail = self._speaker.keep_to_pause(reply.ask, reply.transcript.audio)
+            swap.tail = self._speaker.keep_to_word(reply.ask, reply.transcript)
 
     def _drop_suspended(self) -> None:
         """The stalled link's last chance is over, and with it the reply it was giving."""

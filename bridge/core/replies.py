@@ -163,7 +163,11 @@ class Replies:
         if found is None or found[1].void:
             return
         reply = found[1]
-        reply.transcript.add(event.text, event.at_ms)
+        at_ms = event.at_ms
+        if at_ms is not None:  # within its item, which may be the next to sound
+            begins = (begin for item, begin in reply.items if item == event.item)
+            at_ms += self._desk.ms(next(begins, reply.transcript.audio.samples))
+        reply.transcript.add(event.text, at_ms)
         if reply.first_audio_ns is None and event.item not in reply.silent:
             reply.silent.append(event.item)
 
@@ -174,7 +178,7 @@ class Replies:
         reply = found[1]
         reply.complete = True
         reply.transcript.complete = True
-        self._desk.conversation.learn_rate(reply)
+        self._desk.conversation.learn_pace(reply)
         self._desk.timers.clear("stall")
         self._speaker.finish(reply.ask)
         voice_db = measured(reply.transcript.audio)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import deque
 
-from audio.envelope import Envelope
 from audio.frame import Frame
 from audio.gain import ComfortNoise, Fader
 from audio.joins import fade_in, fade_out, last_ring, ring_out
@@ -12,6 +11,7 @@ from audio.playout import Outgoing
 from audio.turns import TurnDetector
 from bridge.core.desk import MS, Desk
 from bridge.core.effects import ClearLeg, Emit, SendMark
+from bridge.core.heard import Transcript
 from bridge.core.loudness import Loudness
 
 FRAME_MS = 20
@@ -194,14 +194,14 @@ class Speaker:
             self._over(self.sounding)
             self.sounding = None
 
-    def keep_to_pause(self, ask: int, outline: Envelope, back_ms: int = 600) -> bytes:
-        """The reply `ask` will get no more audio: end what is held at the last pause, so that no word is cut. Returns
-        what was cut off."""
+    def keep_to_word(self, ask: int, transcript: Transcript, back_ms: int = 600) -> bytes:
+        """The reply `ask` will get no more audio: end what is held after its last whole word. Returns what was cut
+        off."""
         desk = self._desk
         held = desk.playout.pushed(ask)
-        pause = outline.pause_before(held, back_ms)
         sent = held - len(desk.playout.rest(ask)) // desk.spec.leg.width
-        keep = held if pause is None or pause < sent else min(held, pause + desk.samples(20))
+        seam = transcript.seam(held, sent, back_ms)
+        keep = held if seam is None else max(seam, min(held, sent + desk.samples(FRAME_MS)))  # a frame to fade in
         if self._silent and self.sounding == ask:
             keep = sent  # what is left of a voice that ran dry is no word
         tail = desk.playout.keep(ask, keep)

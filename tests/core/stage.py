@@ -118,6 +118,7 @@ class SimLink:
     turn: int | None = None
     alive: bool = True
     running: int | None = None
+    begin: int = 0  # first word of the reply
     silent: bool = False
 
     def say(self, event: pb.Event, after: int = 0) -> None:
@@ -183,7 +184,7 @@ class SimLink:
 
     def reply(self, ask: int) -> None:
         self.running = ask
-        begin = self.first_word()
+        self.begin = begin = self.first_word()
         first = self.act.first_audio
         self.say(pb.ReplyStarted(ask), max(0, first - 100))
         last = max(begin, self.act.words)
@@ -198,7 +199,8 @@ class SimLink:
         if self.act.on_word is not None and self.act.on_word(self, ask, word):
             return
         if not self.silent:
-            self.stage.dispatch(ev.FromLink(self.number, pb.ReplyText(ask, f"i{ask}", f"{WORDS[word]} ")))
+            at_ms = (word - self.begin) * WORD_MS  # tones are no speech that text could be laid along
+            self.stage.dispatch(ev.FromLink(self.number, pb.ReplyText(ask, f"i{ask}", f"{WORDS[word]} ", at_ms)))
             self.stage.dispatch(ev.FromLink(self.number, pb.ReplyAudio(ask, f"i{ask}", WORD_AUDIO[word])))
 
     def end(self, ask: int, spoke: bool) -> None:

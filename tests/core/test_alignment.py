@@ -1,98 +1,94 @@
-"""Text laid along speech."""
+"""Text laid along speech, and text read as sounds."""
 
 from __future__ import annotations
 
 import random
 
-from audio.frame import PCMU
-from bridge.core.alignment import Text, anchors, letters_at
-from bridge.core.heard import Transcript
-from bridge.fakes.speech import Spoken, bank, filler
+import numpy as np
+import pytest
+
+from bridge.core.alignment import align
+from bridge.core.sounds import ANY, BREATH, HISS, LIQUID, NASAL, SOFT, STOP, VOWEL, sounds_of, words_of
+from tests.core.voice import speech, speech_of
 
 
-def reply(rng: random.Random) -> tuple[Spoken, bytes]:
-    spoken = filler(rng.randint(0, 7), rng.choice([6, 10, 16]))
-    return spoken, bank().audio(spoken, PCMU)
+def kinds(word: str) -> list[int]:
+    return [sound.kind for sound in sounds_of(word) if not sound.optional]
 
 
-def off_by_ms(spoken: Spoken, text: str, heard_ms: float) -> float:
-    """How far the end of `text` in the sound is from what was heard; 0 while it lies in the gap after its last word."""
-    count = len(text.split())
-    end = spoken.words[count - 1].end / 24 if count else 0.0
-    following = spoken.words[count].begin / 24 if count < len(spoken.words) else spoken.seconds * 1000
-    return max(0.0, heard_ms - following, end - heard_ms)
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [
+        ("speech", [HISS, STOP, VOWEL, HISS]),
+        ("Nation,", [NASAL, VOWEL, HISS, VOWEL, NASAL]),
+        ("the", [BREATH, VOWEL]),
+        ("made", [NASAL, VOWEL, SOFT]),
+        ("straße", [HISS, STOP, LIQUID, VOWEL, HISS]),
+        ("garçon", [SOFT, VOWEL, LIQUID, HISS, VOWEL, NASAL]),
+        ("niño", [NASAL, VOWEL, NASAL, VOWEL]),
+        ("don't", [SOFT, VOWEL, NASAL, STOP]),
+        ("42", [ANY] * 6),
+        ("мир", [ANY] * 3),
+        ("—", []),
+    ],
+)
+def test_words_are_read_as_kinds_of_sound(word: str, expected: list[int]) -> None:
+    assert kinds(word) == expected
 
 
-def transcript_of(spoken: Spoken, data: bytes, rate: float | None = None) -> Transcript:
-    transcript = Transcript(PCMU, rate)
-    transcript.audio.push(data)
-    for index, word in enumerate(spoken.words):
-        transcript.add((" " if index else "") + word.text)
-    return transcript
+def test_a_script_without_spaces_has_a_word_in_every_sign() -> None:
+    words = words_of("今日は、晴れ。 Yes.")
+    assert [word.end for word in words] == [1, 2, 4, 5, 7, 12]
+    assert [word.stop for word in words] == [False, False, True, False, True, True]
 
 
-def test_a_complete_reply_is_cut_to_the_word() -> None:
-    rng = random.Random(5)
-    errors = []
-    for _ in range(300):
-        spoken, data = reply(rng)
-        transcript = transcript_of(spoken, data)
-        transcript.complete = True
-        heard_ms = rng.randint(600, len(data) // 8)
-        errors.append(off_by_ms(spoken, transcript.upto(heard_ms * 8), heard_ms))
-    errors.sort()
-    assert errors[len(errors) // 2] <= 120
-    assert errors[int(len(errors) * 0.9)] <= 450
+def test_words_come_in_order_and_within_the_sound() -> None:
+    rng = random.Random(2)
+    for complete in (True, False) * 10:
+        said = speech(rng)
+        transcript = said.transcript(said.ms if complete else rng.uniform(500, said.ms), 1e9)
+        level, bright = transcript.audio.outline()
+        found = align(level, bright, words_of(transcript.text), complete)
+        times = [time for pair in zip(found.begins, found.ends, strict=True) for time in pair]
+        assert times == sorted(times)
+        assert not times or (times[0] >= 0 and times[-1] <= len(level) * 10)
+        if complete:
+            assert len(found.ends) == len(said.ends)
 
 
-def test_a_transcript_seconds_ahead_of_a_dead_link_is_held_back() -> None:
-    rng = random.Random(6)
-    errors = []
-    for _ in range(300):
-        spoken, data = reply(rng)
-        died_ms = rng.randint(2000, len(data) // 8)
-        transcript = Transcript(PCMU)
-        transcript.audio.push(data[: died_ms * 8])
-        lead = rng.choice([0, 800, 3000])
-        for word in spoken.words:
-            if word.begin / 24 - lead <= died_ms:
-                transcript.add(f"{word.text} ")
-        errors.append(off_by_ms(spoken, transcript.upto(died_ms * 8), died_ms))
-    errors.sort()
-    assert errors[len(errors) // 2] <= 250
-    assert errors[int(len(errors) * 0.9)] <= 1000
-
-
-def test_word_times_of_the_provider_decide() -> None:
-    transcript = Transcript(PCMU)
-    transcript.audio.push(bytes(8000 * 3))
-    for text, at in (("One ", 0), ("two ", 400), ("three", 900)):
-        transcript.add(text, at)
-    assert transcript.upto(8 * 350) == ""
-    assert transcript.upto(8 * 450) == "One"
-    assert transcript.upto(8 * 950) == "One two"
-
-
-def test_everything_heard_is_everything_said() -> None:
-    spoken, data = reply(random.Random(1))
-    transcript = transcript_of(spoken, data)
+def test_a_long_pause_within_a_reply_is_stepped_over() -> None:
+    """Ten seconds of silence, longer than the search looks ahead."""
+    said = speech_of(speech(random.Random(6)).spoken)
+    gap = next(index for index, word in enumerate(said.spoken.words) if word.text.endswith((",", ".")))
+    at = int(said.ends[gap]) + 40
+    transcript = said.transcript(at, -1)
+    transcript.audio.push(b"\xff" * 8 * 10_000)
+    transcript.audio.push(said.data[at * 8 :])
+    transcript.add(said.spoken.text)
     transcript.complete = True
-    assert transcript.upto(len(data)) == spoken.text.strip()
-    assert transcript.upto(0) == ""
+    for index, end in enumerate(said.ends):
+        moved = end + (10_000 if index > gap else 0)
+        heard = len(transcript.upto((int(moved) + 200) * 8).split())
+        assert heard > index - 2
+        assert len(transcript.upto((int(moved) - 500) * 8).split()) <= index + 1
 
 
-def test_a_pause_is_matched_with_the_stop_it_belongs_to() -> None:
-    _, chain = anchors([500, 1300, 2500], [10, 52], 0.02)
-    assert chain == [(0, 0), (500, 10), (2500, 52)]
+def test_silence_noise_and_nothing_are_no_trouble() -> None:
+    words = words_of("Is anybody there? Hello.")
+    for level in (np.zeros(0, np.float32), np.zeros(3, np.float32), np.full(5000, 10.0, np.float32)):
+        for complete in (True, False):
+            found = align(level, np.zeros_like(level), words, complete)
+            assert len(found.begins) == len(found.ends) <= len(words)
+    assert align(np.ones(50, np.float32), np.ones(50, np.float32), [], True).ends == ()
 
 
-def test_the_rate_is_corrected_by_the_stops() -> None:
-    pauses, stops = [1000, 2000, 3000], [22, 44, 66]
-    assert abs(letters_at(2500, pauses, stops, 0.017, known=False) - 55) <= 2
-
-
-def test_words_are_rounded_to_their_nearest_end() -> None:
-    text = Text("one fourteen, six")
-    assert text.stops == [11]
-    assert text.upto(6.9) == "one"
-    assert text.upto(7.1) == "one fourteen,"
+def test_text_far_longer_or_shorter_than_the_sound() -> None:
+    said = speech(random.Random(9))
+    level, bright = said.transcript(2000, -1).audio.outline()
+    for complete in (False, True):
+        long = align(level, bright, words_of(" ".join([said.spoken.text] * 20)), complete)
+        assert 1 <= len(long.ends) <= 12
+    level, bright = said.transcript(said.ms, -1).audio.outline()
+    short = align(level, bright, words_of(" ".join(word.text for word in said.spoken.words[:4])), False)
+    assert len(short.ends) == 4
+    assert abs(short.ends[3] - said.ends[3]) <= 300

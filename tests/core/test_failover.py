@@ -10,7 +10,7 @@ from bridge.core import events as ev
 from bridge.core.plan import LastRung, Plan
 from providers import base as pb
 from providers.base import Fault, FaultClass
-from tests.core.stage import GEMINI_LIKE, MS, Behaviour, SimLink, Stage
+from tests.core.stage import GEMINI_LIKE, MS, WORD_AUDIO, Behaviour, SimLink, Stage
 from tests.core.test_call import LOOKUP, calls_lookup_once, question
 
 RESET = Fault(FaultClass.NETWORK, "connection reset")
@@ -252,7 +252,7 @@ def test_a_continuation_in_text_is_not_a_complete_answer() -> None:
 def test_an_empty_continuation_is_a_complete_answer() -> None:
     def last_word(link: SimLink, ask: int, word: int) -> bool:
         if word == 9:
-            link.stage.dispatch(ev.FromLink(link.number, pb.ReplyText(ask, "i", "w0009 ")))
+            link.stage.dispatch(ev.FromLink(link.number, pb.ReplyText(ask, "i", "w0009 ", 9 * 300)))
             link.die(RESET)
         return word == 9
 
@@ -445,3 +445,23 @@ def test_time_is_counted_in_ns() -> None:
     stage = pair(Behaviour())
     stage.run(100)
     assert stage.call.deadline is not None and stage.call.deadline > 100 * MS
+
+
+def test_word_times_count_within_their_item() -> None:
+    """A reply of two items; the link dies in the second, whose text ran ahead."""
+
+    def two_items(link: SimLink, ask: int, word: int) -> bool:
+        if word < 5:
+            return False
+        if word == 8:
+            link.die(RESET)
+            return True
+        for n in range(5, 10) if word == 5 else ():
+            link.stage.dispatch(ev.FromLink(link.number, pb.ReplyText(ask, "second", f"w{n:04} ", (n - 5) * 300)))
+        link.stage.dispatch(ev.FromLink(link.number, pb.ReplyAudio(ask, "second", WORD_AUDIO[word])))
+        return True
+
+    stage = pair(Behaviour(on_word=two_items))
+    question(stage, 1000, 2000)
+    stage.run(14_000)
+    assert stage.words() == ALL_WORDS

@@ -134,7 +134,7 @@ def test_what_is_raised_does_not_clip(format: Format) -> None:
     sound = np.abs(stage.pcm()[began:])
     assert np.percentile(sound[: 8 * 1500], 95) > 1500 * 1.8  # it was raised
     assert 25_000 < sound.max() < 32768 * 10 ** (-0.8 / 20)  # its cracks were bent, not raised into the stop
-    assert np.count_nonzero(sound == sound.max()) <= 24  # of 80; a hard stop would flatten 56
+    assert np.count_nonzero(sound == sound.max()) <= 32  # of 80; a hard stop would flatten 56
 
 
 def test_phrases_come_at_the_level_of_the_voice() -> None:
