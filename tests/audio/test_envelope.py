@@ -8,7 +8,8 @@ import sys
 import numpy as np
 import pytest
 
-from audio.envelope import _percentile_90
+from audio.envelope import Envelope, _percentile_90
+from audio.frame import PCMU
 
 
 @pytest.mark.parametrize("size", [1, 2, 5, 10, 11, 99, 400, 3000])
@@ -17,6 +18,17 @@ def test_the_percentile_is_numpys(size: int) -> None:
     for _ in range(200):
         levels = random.integers(0, 91, size).astype(np.uint8)
         assert _percentile_90(levels) == float(np.percentile(levels, 90))
+
+
+def test_levels_are_told_up_to_the_last_whole_step() -> None:
+    outline = Envelope(PCMU)
+    data = np.random.default_rng(1).integers(0, 256, 12_345).astype(np.uint8).tobytes()
+    for at in range(0, len(data), 700):
+        outline.push(data[at : at + 700])
+        assert len(outline.levels) == min(at + 700, len(data)) // 160
+    whole = Envelope(PCMU)
+    whole.push(data)
+    assert outline.levels == whole.levels
 
 
 def test_a_call_imports_nothing_once_it_runs() -> None:
