@@ -84,7 +84,7 @@ class Hearing:
         live = echo.live
         if live:
             echo.push(level)
-        if level > background.highest and not turn and (not live or self._echo_is_quiet()):
+        if level > background.highest and (not live or self._echo_is_quiet()):
             background.highest = level
         background.push(level, turn)
         if level < QUIETEST_DB or level < background.floor + GATE_DB:

@@ -49,11 +49,12 @@ class Background:
 
     Both are learned from stretches of 400 ms. The floor is the second quietest of the last 3.2 s (8 s in a turn),
     speech or not: it falls with the first quieter block and rises slowly. The ceiling is the upper quartile of the
-    loudest blocks of the last 8 s without a turn. Digital silence (a muted line, discontinuous transmission) says
-    nothing of the noise under speech and is left out.
+    loudest blocks of the last 8 s without a turn, or in a turn but far below its speech (`reach`): where voices in the
+    background open a turn by themselves, nothing else would tell them from the caller's. Digital silence (a muted
+    line, discontinuous transmission) says nothing of the noise under speech and is left out.
     """
 
-    __slots__ = ("_blocks", "_known", "_loud", "_lowest", "_quiet", "ceiling", "floor", "highest")
+    __slots__ = ("_blocks", "_known", "_loud", "_lowest", "_quiet", "ceiling", "floor", "highest", "reach")
 
     STRETCH = 20  # blocks
     QUIET = 8
@@ -72,10 +73,11 @@ class Background:
         self._loud: list[float] = []
         self._lowest = 0.0
         self.highest = SILENT
+        self.reach = 0.0
         self._blocks = 0
 
     def push(self, level: float, turn: bool) -> None:
-        """Counts one block in; `turn`: one is open. Whoever knows that a block is background alone raises `highest`."""
+        """Counts one block in; `turn`: one is open. Whoever knows that a block holds no echo raises `highest`."""
         if SILENT < level < self._lowest:
             self._lowest = level
             if level < self.floor:
@@ -95,9 +97,10 @@ class Background:
             self.floor = sorted(self._quiet)[1]
             self._lowest = 0.0
         if self.highest > SILENT:
-            self._loud.append(self.highest)
-            del self._loud[: -self.LOUD]
-            self._settle()
+            if self.highest < self.reach:
+                self._loud.append(self.highest)
+                del self._loud[: -self.LOUD]
+                self._settle()
             self.highest = SILENT
 
     @property
@@ -105,9 +108,11 @@ class Background:
         """The background is known and gets much louder than its floor by itself."""
         return self.ceiling > self.floor + self.RESTLESS_DB and len(self._loud) >= self.KNOWN
 
-    def opened(self) -> None:
-        """A turn opened: what was loudest just before was its onset, not the background."""
+    def opened(self, reach: float) -> None:
+        """A turn opened: what was loudest just before was its onset, not the background. What stays below `reach` dB
+        for a whole stretch is background all the same; whoever hears the turn raises it with the turn's level."""
         self.highest = SILENT
+        self.reach = reach
         if self._blocks < self.ONSET and self._loud:
             self._loud.pop()
             self._settle()
@@ -115,6 +120,7 @@ class Background:
     def closed(self) -> None:
         """A turn ended: the stretch that runs holds some of it."""
         self.highest = SILENT
+        self.reach = 0.0
 
     def _settle(self) -> None:
         if len(self._loud) >= self.KNOWN:

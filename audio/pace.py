@@ -2,8 +2,8 @@
 
 Every detector lies on one curve of end latency against cut turns, set by the pauses of callers. What moves off the
 curve is that people who have finished sound different from people who pause: they have spoken for a while without long
-gaps, in many short stretches (fluent speech), and their last word is weaker than the ones before. Somebody reading out
-a number, or searching for words, stops after a short start or a loud word, and has paused before.
+gaps, with many syllables a second, and their last word is weaker than the ones before. Somebody reading out a number,
+or searching for words, speaks few syllables a second, stops after a short start or a loud word, and has paused before.
 """
 
 from __future__ import annotations
@@ -12,69 +12,88 @@ from audio.levels import SILENT
 
 BLOCK_S = 0.02
 JOINED = 3  # blocks: a shorter silence does not separate two stretches of speech
-WINDOW = 75  # blocks (1.5 s) in which stretches are counted
+WINDOW = 75  # blocks (1.5 s) in which syllables are counted
+DIP_DB = 4.0  # the level falls by this much after a syllable and rises by it again with the next
 SHORT_S = 1.9
-WORD_S = 0.55  # no single word is longer
 # Weights of the log-odds that the turn is over; fitted on pauses of 0.4 s or more and ends of turns (docs/ears.md).
-PER_STRETCH = 0.69
-MOST_STRETCHES = 5
-SHORT = -1.77
-PER_DB = -0.082
-PER_GAP_S = -2.16
-BIAS = 0.65
+PER_SYLLABLE = 0.32
+MOST_SYLLABLES = 8
+SHORT = -2.11
+PER_DB = -0.051
+PER_GAP_S = -2.62
+BIAS = 1.08
 
 
 class Pace:
-    """Stretches of speech within one turn; `note` is called for each block of speech, `block` counts blocks."""
+    """Stretches and syllables of one turn; `note` is called for each block of speech, `block` counts blocks."""
 
-    __slots__ = ("_first", "_gap", "_last", "_longest", "_loud", "_peak", "_spoken", "_starts")
+    __slots__ = ("_before", "_extreme", "_first", "_gap", "_last", "_loud", "_peak", "_rising", "_spoken", "_syllables")
 
     def __init__(self) -> None:
-        self._starts: list[int] = []
+        self._syllables: list[int] = []  # the block after which each one's level fell
         self._first = 0
         self._last = 0
         self._gap = 0
-        self._longest = 0
         self._peak = SILENT
         self._loud = 0.0
         self._spoken = 0
+        self._rising = False
+        self._before = SILENT
+        self._extreme = SILENT
 
     def begin(self, block: int) -> None:
         """A turn opens with its first speech in `block`."""
-        self._starts.clear()
+        self._syllables.clear()
         self._first = block
         self._last = block - JOINED - 1
         self._gap = 0
-        self._longest = 0
         self._loud = 0.0
         self._spoken = 0
+        self._rising = False
 
     def note(self, block: int, level: float) -> None:
         """`block` is speech of `level` dB."""
         gap = block - self._last - 1
+        if gap:
+            self._pause(gap, level)
+        elif level > self._peak:
+            self._peak = level
         self._last = block
         self._loud += level
         self._spoken += 1
-        if gap < JOINED:
-            if level > self._peak:
-                self._peak = level
-            return
-        if self._starts:
-            self._longest = max(self._longest, block - gap - self._starts[-1])
-            self._gap = max(self._gap, gap)
-        self._starts.append(block)
-        self._peak = level
+        smooth = 0.5 * (level + self._before)
+        self._before = level
+        if self._rising:
+            if smooth > self._extreme:
+                self._extreme = smooth
+            elif smooth < self._extreme - DIP_DB:
+                self._syllables.append(block)
+                self._rising = False
+                self._extreme = smooth
+        elif smooth < self._extreme:
+            self._extreme = smooth
+        elif smooth > self._extreme + DIP_DB:
+            self._rising = True
+            self._extreme = smooth
 
-    @property
-    def listed(self) -> bool:
-        """Nothing but single words so far: digits, letters, items of a list."""
-        return max(self._longest, self._last + 1 - self._starts[-1]) * BLOCK_S < WORD_S
+    def _pause(self, gap: int, level: float) -> None:
+        """A silence of `gap` blocks before a block of `level` dB ends a syllable, and a longer one a stretch."""
+        if self._rising:
+            self._syllables.append(self._last)
+        self._rising = True
+        self._extreme = self._before = level
+        if gap < JOINED:
+            self._peak = max(self._peak, level)
+            return
+        if self._spoken:
+            self._gap = max(self._gap, gap)
+        self._peak = level
 
     def finished(self) -> float:
         """Log-odds that the silence after the last stretch is the end of the turn rather than a pause."""
         since = self._last - WINDOW
-        stretches = sum(1 for start in self._starts if start > since) or 1
-        score = BIAS + PER_STRETCH * min(stretches, MOST_STRETCHES)
+        syllables = sum(1 for block in self._syllables if block > since) + self._rising
+        score = BIAS + PER_SYLLABLE * min(syllables, MOST_SYLLABLES)
         score += PER_DB * min(self._peak - self._loud / self._spoken, 12.0)
         score += PER_GAP_S * min(self._gap * BLOCK_S, 1.0)
         if (self._last - self._first) * BLOCK_S < SHORT_S:

@@ -65,18 +65,22 @@ HELD_PITCH = 0.6  # a pitch as clear as this ...
 VOICE_MASK = 0b1111  # ... in two of four blocks ...
 HELD_BLOCKS = 5  # ... no longer ago than this
 STRONG_DB = 9.0  # on a noisy line a turn ends without speech this close to its peak ...
-STRONG_BLOCKS = 35  # ... for this long
-WEAK_BLOCKS = 6  # ... and none at all for this long
+STRONG_MORE_MS = 100  # ... for the hangover and this
+STRONG_BLOCKS = 30  # (which is no shorter than this) ...
+WEAK_BLOCKS = 4  # ... and none at all for this long
+SOFT_DB = 12.0  # what stays this far below the turn's loud blocks for a whole stretch is background
 HOLD_MASK = 0b11111  # a block of speech prolongs a turn only with another one among the last five
 CUT_LEAD_MS = 60  # growth counts from here on: a click does not grow
+FADED_DB = 10.0  # this far below its peak an utterance is about to end: it may be a long backchannel ...
+FADED_MS = 240  # ... unless it has grown for this much longer
 BACKCHANNEL_BLOCKS = 12  # silence that ends a provisional turn
 TAIL_MS = 500  # a short utterance this close to the end of the agent's audio is an answer
 JUDGED_BLOCKS = 10  # silence after which the hangover of this pause is decided
 OPINION_BLOCKS = 12  # silence after which an opinion is asked for
-SURE, DOUBTFUL = 1.5, 0.9  # log-odds of `Pace.finished` between which the hangover grows to ...
-DOUBTFUL_FACTOR = 1.3  # ... this much of its length
-UNFINISHED = 0.25  # below this and nothing but single words: a number is being read out,
-LISTED_FACTOR = 2.1  # ... and the hangover spans the pauses between its groups
+SURE, DOUBTFUL = 2.3, 1.5  # log-odds of `Pace.finished` between which the hangover grows to ...
+DOUBTFUL_FACTOR = 1.28  # ... this much of its length
+HALTING, HALTING_FACTOR = 0.0, 1.7  # below this score it spans most pauses between groups of digits,
+UNFINISHED, UNFINISHED_FACTOR = -0.3, 2.3  # ... and below this one those of a search for words
 NUMBER_MS = 1000  # hangover when a number was asked for
 COMPLETE_MS, INCOMPLETE_MS = 300, 1500  # hangover after an opinion
 _WINDOW_MASK = (1 << WINDOW) - 1
@@ -257,7 +261,7 @@ class TurnDetector:
         self._peak = loud
         self._hangover = self._base()
         self._asked = False
-        self._hearing.background.opened()
+        self._hearing.background.opened(loud - SOFT_DB)
         self._phase = "provisional" if agent_left else "turn"
         return (self._event("barge_in" if agent_left else "speech_start", self._onset),)
 
@@ -269,6 +273,7 @@ class TurnDetector:
         level = hearing.level
         if level > self._peak:
             self._peak += (level - self._peak) * 0.3
+            hearing.background.reach = self._peak - SOFT_DB
         elif level < self._peak - PEAK_DROP_DB:
             return
         background = hearing.background
@@ -302,24 +307,31 @@ class TurnDetector:
         if not self._settings.adaptive:
             return
         score = self._pace.finished()
-        if score < UNFINISHED and self._pace.listed:
-            factor = LISTED_FACTOR
-        elif score < SURE:
-            factor = 1.0 + (DOUBTFUL_FACTOR - 1.0) * min(1.0, (SURE - score) / (SURE - DOUBTFUL))
-        else:
+        if score >= SURE:
             return
+        if score < UNFINISHED:
+            factor = UNFINISHED_FACTOR
+        elif score < HALTING:
+            factor = HALTING_FACTOR
+        else:
+            factor = 1.0 + (DOUBTFUL_FACTOR - 1.0) * min(1.0, (SURE - score) / (SURE - DOUBTFUL))
         self._hangover = max(base, int(self._settings.hangover_ms * factor))
 
     def _base(self) -> int:
         return max(self._settings.hangover_ms, NUMBER_MS) if self._expecting else self._settings.hangover_ms
 
     def _finish(self) -> Sequence[TurnEvent]:
-        """A turn: over when the silence has lasted as long as the hangover."""
+        """A turn: over when the silence has lasted as long as the hangover, but not in a block that may be the first of
+        more speech."""
         silent = self._block - self._last
-        if silent * _BLOCK_MS >= self._hangover:
+        if silent * _BLOCK_MS >= self._hangover and not self._held & 1:
             return self._close("turn_end")
-        if silent >= WEAK_BLOCKS and self._block - self._strong >= STRONG_BLOCKS and self._noisy():
-            return self._close("turn_end")
+        weak = self._block - self._strong
+        if silent >= WEAK_BLOCKS and weak >= STRONG_BLOCKS and self._noisy():
+            if silent < JUDGED_BLOCKS:
+                self._judge()
+            if weak * _BLOCK_MS >= self._hangover + STRONG_MORE_MS:
+                return self._close("turn_end")
         return _NOTHING
 
     def _noisy(self) -> bool:
@@ -331,8 +343,8 @@ class TurnDetector:
         """A provisional turn: confirmed by growth or by the agent falling silent, withdrawn when it was short."""
         if not agent_left:
             return self._confirm("speech_start")
-        grown = (self._last - self._onset - self._lost) * _BLOCK_MS
-        if grown >= self._settings.cut_ms + CUT_LEAD_MS:
+        grown = (self._last - self._onset - self._lost) * _BLOCK_MS - self._settings.cut_ms - CUT_LEAD_MS
+        if grown >= 0 and (grown >= FADED_MS or self._hearing.level > self._peak - FADED_DB):
             return self._confirm("cut")
         if self._block - self._last < BACKCHANNEL_BLOCKS:
             return _NOTHING

@@ -148,14 +148,16 @@ class Studio:
         return call
 
     def _add_noise(self, call: Call, near: Wave, noise: str, snr: float, level: float) -> None:
-        if noise == "babble":
-            near = near + self._level(self._babble(len(near)), level - snr)
-        elif noise:
-            piece = self._loop(self._pick(self._material.noises[noise]), len(near))
-            near = near + self._level(piece, level - snr)
         if noise:
+            near = near + self._level(self.noise(noise, len(near)), level - snr)
             call.scenario = f"{noise} {call.scenario}".strip() if call.scenario != noise else noise
         call.near = g711.ulaw_decode(g711.ulaw_encode(_pcm(near)))
+
+    def noise(self, kind: str, size: int) -> Wave:
+        """`size` samples of "babble" or of a noise of the corpus, at whatever level."""
+        if kind == "babble":
+            return self._babble(size)
+        return self._loop(self._pick(self._material.noises[kind]), size)
 
     def _babble(self, size: int) -> Wave:
         out = np.zeros(size)

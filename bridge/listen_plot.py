@@ -23,6 +23,8 @@ COLOURS = {
 }
 INCHES_PER_SECOND = 0.35
 WIDEST = 200.0  # inches
+CLOSE_S = 0.45  # names of decisions closer than this would be written over each other
+NAME_DB = 13.0  # the length of the longest name
 
 
 def draw(path: Path, near: Pcm, far: Pcm, heard: Sequence[Heard], events: Sequence[TurnEvent]) -> None:
@@ -38,13 +40,22 @@ def draw(path: Path, near: Pcm, far: Pcm, heard: Sequence[Heard], events: Sequen
     for axes in (waves, levels):
         for event in events:
             axes.axvline(event.decided / RATE, color=COLOURS[event.kind], linewidth=1)
-        axes.legend(loc="upper right", fontsize="small")
-    top = levels.get_ylim()[1]
-    for event in events:
-        levels.text(event.decided / RATE, top, event.kind, rotation=90, va="top", ha="right", fontsize="x-small")
+        for handle in axes.legend(loc="upper right", fontsize="small").get_lines():
+            handle.set_linewidth(1.5)
+    _names(levels, events)
     levels.set_xlabel("seconds of caller audio")
     levels.set_xlim(0, seconds)
     figure.savefig(path, dpi=100)
+
+
+def _names(axes: Any, events: Sequence[TurnEvent]) -> None:
+    """Writes what each line is; one that follows closely on another is written below its name."""
+    before, row = -CLOSE_S, 0
+    for event in events:
+        t = event.decided / RATE
+        row = row + 1 if t - before < CLOSE_S else 0
+        axes.text(t, -NAME_DB * (row % 4), event.kind, rotation=90, va="top", ha="right", fontsize="x-small")
+        before = t
 
 
 def _levels(axes: Any, heard: Sequence[Heard]) -> None:

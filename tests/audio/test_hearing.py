@@ -51,6 +51,18 @@ def test_a_background_that_rises_by_itself_is_restless() -> None:
     assert background.ceiling == -35.0
 
 
+def test_the_background_of_a_turn_is_learned_from_what_stays_far_below_its_speech() -> None:
+    background = Background()
+    background.opened(reach=-32.0)
+    for _ in range(10):
+        _count(background, *[-50.0] * 15, *[-20.0] * 5)
+    assert not background.restless
+    for _ in range(10):
+        _count(background, *[-50.0] * 15, *[-35.0] * 5)
+    assert background.restless
+    assert background.ceiling == -35.0
+
+
 def test_a_voice_has_a_pitch_and_noise_has_none() -> None:
     spoken, hissed = voice(0.2, -20).astype(np.float32), noise(0.2, -20).astype(np.float32)
     assert pitch_strength(spoken[320:480], spoken[480:640]) > 0.8

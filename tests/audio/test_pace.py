@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from audio.pace import Pace
+from audio.turns import HALTING
 
 
 def spoken(*parts: tuple[int, float]) -> Pace:
@@ -38,6 +39,32 @@ def test_a_turn_with_a_long_gap_sounds_less_finished() -> None:
     assert halting.finished() < pace.finished()
 
 
-def test_single_words_are_a_list_and_a_sentence_is_not() -> None:
-    assert spoken((18, -20.0), (20, -20.0), (16, -20.0)).listed
-    assert not spoken((18, -20.0), (60, -20.0)).listed
+def syllables(each: int, seconds: float) -> Pace:
+    """One stretch of speech whose level rises and falls with syllables of `each` blocks."""
+    pace = Pace()
+    pace.begin(0)
+    for block in range(int(seconds * 50)):
+        pace.note(block, -20.0 if block % each < each - 3 else -34.0)
+    return pace
+
+
+def test_many_syllables_a_second_sound_more_finished_than_few() -> None:
+    assert syllables(12, 3.0).finished() > syllables(36, 3.0).finished() + 1
+
+
+def test_syllables_are_counted_without_silence_between_them_or_with_it() -> None:
+    joined, apart = syllables(12, 3.0), Pace()
+    apart.begin(0)
+    for block in range(150):
+        if block % 12 < 10:
+            apart.note(block, -20.0)
+    assert abs(joined.finished() - apart.finished()) < 0.7
+
+
+def test_digits_read_out_in_groups_sound_unfinished_after_the_first_group() -> None:
+    pace = Pace()
+    pace.begin(0)
+    for digit in range(3):
+        for block in range(20):
+            pace.note(26 * digit + block, -20.0 - abs(block - 8))
+    assert pace.finished() < HALTING

@@ -8,7 +8,7 @@ import pytest
 from audio.frame import PCM16_8K, PCMU, Frame
 from audio.resample import convert
 from audio.turns import TurnDetector, TurnEvent, TurnSettings
-from tests.audio.lines import BLOCK, RATE, kinds, line, listen, noise, voice
+from tests.audio.lines import BLOCK, RATE, Wave, kinds, line, listen, noise, voice
 
 
 def test_a_turn_opens_at_its_onset_and_closes_after_the_hangover() -> None:
@@ -58,6 +58,43 @@ def test_a_backchannel_is_withdrawn() -> None:
     near = line(2.0, voice(0.35, -22), 2.0)
     far = line(0.5, voice(5.5, -20, seed=9, pitch=200))
     assert kinds(listen(near, far=far, agent=(0.5, 6.0))) == ["barge_in", "cancel"]
+
+
+def _fading(seconds: float, fade: float) -> Wave:
+    """A word of `seconds` whose last `fade` seconds are 14 dB weaker."""
+    return np.concatenate([voice(seconds - fade, -20, seed=2), voice(fade, -34, seed=3)])
+
+
+def test_a_long_backchannel_that_fades_is_withdrawn_and_one_that_stays_loud_is_a_turn() -> None:
+    far = line(0.5, voice(5.5, -20, seed=9, pitch=200))
+    assert kinds(listen(line(2.0, _fading(0.6, 0.2), 2.0), far=far, agent=(0.5, 6.0))) == ["barge_in", "cancel"]
+    loud = line(2.0, voice(0.6, -20, seed=2), 2.0)
+    assert kinds(listen(loud, far=far, agent=(0.5, 6.0))) == ["barge_in", "cut", "turn_end"]
+
+
+def test_speech_that_goes_on_cuts_however_weak_it_has_become() -> None:
+    far = line(0.5, voice(5.5, -20, seed=9, pitch=200))
+    events = listen(line(2.0, _fading(1.4, 1.1), 2.0), far=far, agent=(0.5, 6.0))
+    assert kinds(events) == ["barge_in", "cut", "turn_end"]
+    assert 0.6 <= events[1].decided / RATE - 2.0 <= 0.85
+
+
+def test_a_turn_that_a_voice_in_the_background_opened_ends_after_the_caller() -> None:
+    """The background is never heard without a turn: it is learned from stretches far below the caller's speech."""
+    talk = [part for n in range(16) for part in (voice(0.5, -33, seed=n, pitch=140 + 9 * n), np.zeros(RATE // 5))]
+    near = np.concatenate(talk)
+    said = voice(2.0, -18, seed=31, pitch=110)
+    near[4 * RATE : 4 * RATE + len(said)] += said
+    ends = [event.decided / RATE for event in listen(line(near)) if event.kind == "turn_end"]
+    assert any(6.0 <= end <= 8.5 for end in ends)
+
+
+def test_a_turn_does_not_end_in_a_block_of_speech() -> None:
+    settings = TurnSettings(adaptive=False)
+    quiet = next(e for e in listen(line(1.0, voice(2.0, -22), 1.0), settings=settings) if e.kind == "turn_end")
+    pause = quiet.decided / RATE - 3.0 - 0.02  # the caller goes on in the very block that would end the turn
+    events = listen(line(1.0, voice(2.0, -22), pause, voice(1.0, -22, seed=4), 1.5), settings=settings)
+    assert kinds(events) == ["speech_start", "turn_end"]
 
 
 @pytest.mark.parametrize("agent_ends", [2.2, 2.9])
