@@ -9,10 +9,10 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test check bench bench-ears bench-storm bless clean
+.PHONY: help setup run demo test check bench bench-ears bench-storm bench-failover bless clean
 
 help:  ## show the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 setup: $(STAMP)  ## create the environment and install Segue with its development tools
 
@@ -46,6 +46,9 @@ bench-ears: $(STAMP)  ## turn detection over a folder of recorded calls
 
 bench-storm: $(STAMP)  ## kill a provider under a hundred calls
 	$(BIN)/python -m bench.storm $(ARGS)
+
+bench-failover: $(STAMP)  ## what callers hear of every fault, over real sockets
+	$(BIN)/python -m bench.failover $(ARGS)
 
 bless: $(STAMP)  ## rewrite the expectations of the recorded calls, for review with git diff
 	$(BIN)/python -m pytest tests/replay --bless $(ARGS)

@@ -119,11 +119,14 @@ class _Line:
         if isinstance(session, Reset | Silence):
             await self._ending(session)
             return web.Response()
-        if self._save_dir is not None:
-            self._saver = Saver(self._save_dir, session.connection, session.request, arrived)
         protocols = (session.subprotocol,) if session.subprotocol else ()
         ws = web.WebSocketResponse(protocols=protocols, max_msg_size=MAX_MESSAGE, compress=False, autoping=False)
-        await ws.prepare(request)
+        try:
+            await ws.prepare(request)
+        except ConnectionError:  # the client did not wait for the answer
+            return ws
+        if self._save_dir is not None:
+            self._saver = Saver(self._save_dir, session.connection, session.request, arrived)
         reader = asyncio.create_task(self._read(ws, session))
         writer = asyncio.create_task(self._write(ws, session))
         self._advance(session)

@@ -324,3 +324,22 @@ def test_serve_says_what_is_wrong(tmp_path: Path) -> None:
     out, _ = process.communicate(timeout=20)
     assert process.returncode == 2
     assert "bad.yaml: reply.tempo: is not known here" in out
+
+
+@real
+async def test_a_client_that_does_not_wait_for_the_upgrade_leaves_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with server(script={"latency": {"upgrade_ms": 100}}, save_dir=tmp_path) as running:
+        _, writer = await asyncio.open_connection("127.0.0.1", running.port)
+        writer.write(
+            b"GET /v1/realtime?model=gpt-realtime-2.1 HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\n"
+            b"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+        )
+        await asyncio.sleep(0.02)
+        writer.transport.abort()
+        await asyncio.sleep(0.2)
+        async with dialled(running) as ws:
+            assert (await until(ws, "session.created"))["type"] == "session.created"
+    assert [path.name for path in tmp_path.glob("*.jsonl")] == ["002.jsonl"]
+    assert not caplog.records

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Literal
@@ -34,12 +34,14 @@ class Received:
 
 def received(socket: Socket) -> list[Received]:
     """Everything in order."""
-    read = _gemini if socket.sent and b'"setup"' in _bytes(socket.sent[0])[:12] else _realtime
-    return list(read(zip(socket.sent_ms, map(orjson.loads, socket.sent), strict=True)))
+    return messages_received(zip(socket.sent_ms, map(orjson.loads, socket.sent), strict=True))
 
 
-def _bytes(message: str | bytes) -> bytes:
-    return message.encode() if isinstance(message, str) else message
+def messages_received(messages: Iterable[tuple[int, dict[str, Any]]]) -> list[Received]:
+    """The same from a connection's messages and their times (ms), in whichever language they are."""
+    told = list(messages)
+    read = _gemini if told and "setup" in told[0][1] else _realtime
+    return list(read(iter(told)))
 
 
 def _realtime(messages: Iterator[tuple[int, dict[str, Any]]]) -> Iterator[Received]:

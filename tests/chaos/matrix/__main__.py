@@ -5,11 +5,12 @@ from __future__ import annotations
 import sys
 from collections import Counter
 
-from tests.chaos.matrix.cell import Cell, judge, run
+from tests.chaos.matrix.cell import Cell
 from tests.chaos.matrix.faults import KINDS, STANDBYS, impossible
 from tests.chaos.matrix.known import KNOWN
 from tests.chaos.matrix.phases import PHASES
 from tests.chaos.matrix.table import FAULTS
+from tests.chaos.matrix.virtual import judge, run
 from tests.wire.ear import ear
 from tests.wire.received import received
 

@@ -204,6 +204,18 @@ RUNNING = (
         dials=2,
         absent="Azure has no such code",
     ),
+    Fault(
+        "closed 3000, key revoked",
+        {"openai": _close(3000, "invalid_request_error.invalid_api_key")},
+        dials=2,
+        absent="the others close with 1008, or refuse the next dial by HTTP",
+    ),
+    Fault(
+        "closed 4004, model gone",
+        {"openai": _close(4004, "invalid_request_error.model_not_found")},
+        dials=2,
+        absent="OpenAI's own close codes",
+    ),
     Fault("half-open, acknowledged", _same({"half_open": "acknowledged"}), detects="silence"),
     Fault("half-open, not even that", _same({"half_open": "silent"}), detects="silence"),
     Fault("stalled", _same({"stall": True}), detects="silence"),
@@ -365,6 +377,9 @@ HARMLESS = (
     *(
         Fault(f"unreadable message: {name}", _same({"malformed": name}), outcome="unnoticed")
         for name in ("json", "array", "truncated", "binary", "unknown")
+    ),
+    Fault(  # a word is missing; where little was buffered the hole may count as running dry
+        "unreadable audio", _same({"malformed": "base64"}), detects="slow", outcome="unnoticed", needs="spoken"
     ),
     Fault("huge message", _same({"oversized": 2_000_000}), outcome="unnoticed"),
     Fault(

@@ -13,7 +13,8 @@ from audio.tape import Tape
 from bridge.core import briefing
 from bridge.core.asks import Asks
 from bridge.core.ledger import Ledger
-from tests.chaos.matrix.cell import Cell, judge
+from tests.chaos.matrix.cell import Cell
+from tests.chaos.matrix.virtual import judge
 from tests.wire.moments import difference
 from tests.wire.stage import WireStage
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import pytest
 
-from tests.chaos.matrix.cell import Cell, judge
+from tests.chaos.matrix.cell import Cell
 from tests.chaos.matrix.faults import KINDS, STANDBYS, impossible
 from tests.chaos.matrix.known import KNOWN
 from tests.chaos.matrix.phases import PHASES
 from tests.chaos.matrix.table import FAULTS
+from tests.chaos.matrix.virtual import judge
 
 
 def legal(kind: str, fault: str) -> list[Cell]:
@@ -38,6 +39,43 @@ def test_nobody_hears_it(kind: str, fault: str) -> None:
         elif reason is not None and not judged.problems:
             wrong.append(f"{cell}\n    holds although it is known not to: {reason}")
     assert not wrong, "\n".join(["", *wrong])
+
+
+# What the table must have at least, by what goes wrong.
+PROMISED = {
+    "upgraded, then an error and close 1013 for the quota": ["quota: error, then 1013"],
+    "bare 1013, with and without the quota as its reason": ["closed 1013 with quota reason", "closed 1013 bare"],
+    "an error event and a failed reply for the same": ["error event and failed reply"],
+    "gone without a close frame": ["connection reset"],
+    "1001 with sound left to play": ["closed 1001, drained", "closed 1001 expired"],
+    "1011 with its reason cut off": ["closed 1011 truncated", "too many sessions"],
+    "1007 and 1008, named and not": ["closed 1007 named", "closed 1007", "closed 1008 named", "closed 1008"],
+    "a session in which each reply fails": ["poisoned session"],
+    "a refused configuration": ["configuration refused", "configuration refused by name"],
+    "an announced end, then silence": ["goAway, then silence"],
+    "a turn that is over and empty": ["empty reply"],
+    "half-open": ["half-open, acknowledged", "half-open, not even that"],
+    "a slow drip": ["slow drip"],
+    "accepted, then silent": ["accepted, then silent", "configuration unanswered", "stalled"],
+    "wakes up after the switch and answers": ["stalled, wakes after the switch"],
+}
+MOMENTS = [
+    "dialling", "greeting", "caller silent", "caller speaking", "turn just ended", "first audio",
+    "mid-reply, much buffered", "mid-reply, little buffered", "tool running", "tool result just sent",
+    "barge-in in progress", "planned rotation in progress",
+]  # fmt: skip
+
+
+def test_the_table_has_what_was_promised() -> None:
+    assert list(PHASES) == MOMENTS
+    for name in {name for names in PROMISED.values() for name in names} | set(FAULTS):
+        kinds = [kind for kind in KINDS if legal(kind, name)]
+        assert kinds, f"{name} happens to nobody"
+        assert len(kinds) == len(KINDS) or FAULTS[name].absent, f"{name} happens to {kinds} only, and nothing says why"
+    for kind in KINDS:
+        cells = [cell for name in FAULTS for cell in legal(kind, name)]
+        met = {(cell.phase, cell.standby) for cell in cells}
+        assert met == {(phase, standby) for phase in PHASES for standby in STANDBYS}
 
 
 def test_what_cannot_be_says_why() -> None:
