@@ -18,7 +18,7 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from random import Random
@@ -97,7 +97,49 @@ def machine() -> str:
     return f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
 
 
-def main(arguments: Sequence[str]) -> int:
+def gather(options: argparse.Namespace, console: Console) -> tuple[list[Result], dict[str, Any]]:
+    """Results and the facts of how they came about: kept ones, made ones or both. Raises ValueError and OSError."""
+    results, facts = kept(options.source) if options.source else ([], {})
+    if options.source and not options.faults:
+        return results, facts
+    trials = plan(options)
+    if not trials:
+        raise ValueError(f"no fault is named like any of {options.faults}; docs/failover.md has them all")
+    again = {trial.cell.fault for trial in trials}
+    begun = time.monotonic()
+    made, report = measure(trials, options.parallel, options.keep, console)
+    told = {
+        "calls": report.calls, "records": report.records, "strangers": report.strangers, "crashes": report.crashes,
+        "seconds": round(time.monotonic() - begun),
+    }  # fmt: skip
+    about = {"runs": options.runs, "parallel": options.parallel, "rtt_ms": options.rtt, "slack_ms": SLACK_MS}
+    totals = {name: facts.get(name, 0) + count for name, count in told.items()}
+    results = [result for result in results if result.cell.fault not in again] + made
+    return results, {**about, "machine": machine(), **facts, **totals}
+
+
+def kept(file: Path) -> tuple[list[Result], dict[str, Any]]:
+    """What `--json` wrote. Raises ValueError for another file."""
+    try:
+        data = json.loads(file.read_text(encoding="utf-8"))
+        return [Result(Cell(**one["cell"]), Outcome(**one["outcome"])) for one in data["results"]], data["facts"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{file} was not written by --json of this version: {error}") from error
+
+
+def broken(facts: Mapping[str, Any]) -> list[str]:
+    """What is wrong with all calls together."""
+    out = []
+    if facts["records"] != facts["calls"]:
+        out.append(f"{facts['calls']} calls left {facts['records']} records")
+    if facts["strangers"]:
+        out.append(f"a provider that no route names was dialled {facts['strangers']} times")
+    if facts["crashes"]:
+        out.append(f"the bridge logged {facts['crashes']} exceptions")
+    return out
+
+
+def parsed(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="bench.failover", description="What callers hear of each fault.")
     parser.add_argument("--faults", nargs="*", default=[], metavar="WORD", help="only faults named like this")
     parser.add_argument("--kinds", nargs="*", default=list(KINDS), choices=KINDS, help="of the failing provider")
@@ -111,38 +153,26 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--write", action="store_true", help="write docs/failover.md and docs/failover.svg")
     parser.add_argument("--check", action="store_true", help="exit 1 when a row does not hold")
     options = parser.parse_args(arguments)
+    for name in ("runs", "parallel"):
+        if getattr(options, name) < 1:
+            parser.error(f"--{name} must be 1 or more")
+    return options
+
+
+def main(arguments: Sequence[str]) -> int:
+    options = parsed(arguments)
     console = Console(width=150)
-    results: list[Result] = []
-    facts: dict[str, Any] = {}
-    wrong: list[str] = []
-    if options.source:
-        kept = json.loads(options.source.read_text(encoding="utf-8"))
-        facts = kept["facts"]
-        results = [Result(Cell(**one["cell"]), Outcome(**one["outcome"])) for one in kept["results"]]
-    if options.faults or not options.source:
-        trials = plan(options)
-        if not trials:
-            print(f"no fault is named like any of {options.faults}; docs/failover.md has them all", file=sys.stderr)
-            return 2
-        again = {trial.cell.fault for trial in trials}
-        begun = time.monotonic()
-        made, report = measure(trials, options.parallel, options.keep, console)
-        results = [result for result in results if result.cell.fault not in again] + made
-        seconds = round(time.monotonic() - begun)
-        told = {"calls": report.calls, "records": report.records, "strangers": report.strangers, "seconds": seconds}
-        about = {"runs": options.runs, "parallel": options.parallel, "rtt_ms": options.rtt, "slack_ms": SLACK_MS}
-        totals = {name: facts.get(name, 0) + count for name, count in told.items()}
-        facts = {**about, "machine": machine(), **facts, **totals}
-    if facts["records"] != facts["calls"]:
-        wrong.append(f"{facts['calls']} calls left {facts['records']} records")
-    if facts["strangers"]:
-        wrong.append(f"a provider that no route names was dialled {facts['strangers']} times")
+    try:
+        results, facts = gather(options, console)
+    except (ValueError, OSError) as error:
+        print(f"bench.failover: {error}", file=sys.stderr)
+        return 2
     if options.json:
-        kept = {"facts": facts, "results": [asdict(result) for result in results]}
-        options.json.write_text(json.dumps(kept, indent=1), encoding="utf-8")
+        data = {"facts": facts, "results": [asdict(result) for result in results]}
+        options.json.write_text(json.dumps(data, indent=1), encoding="utf-8")
     table = rows(results)
     console.print(console_table(table))
-    wrong += trouble(results)
+    wrong = broken(facts) + trouble(results)
     for line in wrong:
         console.print(line, markup=False)
     if options.write:

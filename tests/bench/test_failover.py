@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from random import Random
 from xml.etree import ElementTree
 
 import pytest
 
-from bench.failover import select
+from bench.failover import broken, main, select
 from bench.failover_chart import chart
 from bench.failover_report import Result, cells, page, rows, trouble
 from tests.chaos.live.verdict import Outcome
@@ -19,7 +20,7 @@ from tests.chaos.matrix.table import FAULTS
 
 FACTS = {
     "runs": 5, "parallel": 8, "rtt_ms": 0, "slack_ms": 100, "seconds": 130, "calls": 9, "records": 9, "strangers": 0,
-    "machine": "2 cores",
+    "crashes": 0, "machine": "2 cores",
 }  # fmt: skip
 
 
@@ -69,6 +70,24 @@ def test_what_is_known_not_to_hold_is_told_and_is_no_trouble() -> None:
     assert trouble([bad]) == []
     text = page([bad], FACTS)
     assert reason in text and name in text and "0 of 1" in text
+
+
+def test_all_calls_together() -> None:
+    assert broken(FACTS) == []
+    assert len(broken({**FACTS, "records": 8, "strangers": 1, "crashes": 2})) == 3
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"results": [{"cell": {}}]}'])
+def test_a_file_of_another_kind_is_refused(text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "other.json"
+    file.write_text(text)
+    assert main(["--from", str(file)]) == 2
+    assert f"{file} was not written by --json" in capsys.readouterr().err
+
+
+def test_a_fault_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--faults", "earthquake"]) == 2
+    assert "earthquake" in capsys.readouterr().err
 
 
 def test_page_and_chart() -> None:

@@ -68,12 +68,21 @@ class Trial:
 @dataclass
 class Report:
     """`records`: how many finished call records were left; `strangers`: how often a provider was dialled that no
-    route names."""
+    route names; `crashes`: how often the bridge logged an exception."""
 
     outcomes: dict[Trial, Outcome] = field(default_factory=dict)
     calls: int = 0
     records: int = 0
     strangers: int = 0
+    crashes: int = 0
+
+    def add(self, other: Report) -> None:
+        """Calls that were made later; those made again count as they came out then."""
+        self.outcomes |= other.outcomes
+        self.calls += other.calls
+        self.records += other.records
+        self.strangers += other.strangers
+        self.crashes += other.crashes
 
 
 Progress = Callable[[Trial, Outcome], None]
@@ -124,6 +133,7 @@ class Judging:
         self._progress = progress
         self._missing = {base: bases.count(base) for base in bases}
         self._bases: dict[Trial, list[Baseline]] = {base: [] for base in bases}
+        self._wrong: dict[Trial, str] = {}
         self._known = {base: asyncio.Event() for base in bases}
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -134,17 +144,24 @@ class Judging:
         await asyncio.gather(*self._tasks)
 
     async def _compare(self, seen: Seen) -> None:
-        base = await asyncio.get_running_loop().run_in_executor(self._pool, settle, seen)
-        self._bases[seen.trial].append(base)
+        try:
+            base = await asyncio.get_running_loop().run_in_executor(self._pool, settle, seen)
+            self._bases[seen.trial].append(base)
+        except AssertionError as error:
+            self._wrong[seen.trial] = str(error)
         self._missing[seen.trial] -= 1
         if not self._missing[seen.trial]:
             self._known[seen.trial].set()
 
     async def _judge(self, seen: Seen) -> None:
         await self._known[seen.trial.base].wait()
-        base = min(self._bases[seen.trial.base], key=lambda one: one.end_ms)
         loop = asyncio.get_running_loop()
-        outcome = await loop.run_in_executor(self._pool, judge, seen, base, self._slack_ms)
+        bases = self._bases[seen.trial.base]
+        if bases:
+            base = min(bases, key=lambda one: one.end_ms)
+            outcome = await loop.run_in_executor(self._pool, judge, seen, base, self._slack_ms)
+        else:
+            outcome = Outcome([self._wrong[seen.trial.base]])
         self.report.outcomes[seen.trial] = outcome
         if outcome.problems and self._keep is not None:
             await loop.run_in_executor(None, record, self._keep, seen)
@@ -166,14 +183,16 @@ class Round:
     async def make(self, trials: Sequence[Trial]) -> None:
         names = dict(zip(self._names, trials))  # noqa: B905 - as many names as there are calls
         agents = [await self._agent(name, trial) for name, trial in names.items()]
+        parts = {name: trial.part() for name, trial in names.items()}  # now: while calls run nothing may take long
         stranger = await self._house.open("stranger", "openai", None, 0, self._folder / "stranger")
         others = {"stranger": ("openai", stranger)}
         async with Served(self._folder, agents, self._tool.port, others) as served, asyncio.TaskGroup() as calls:
             for name, trial in names.items():
-                calls.create_task(self._call(served, name, trial))
+                calls.create_task(self._call(served, name, trial, parts[name]))
         report = self._judging.report
         report.calls += len(names)
         report.records += len(served.recorded())
+        report.crashes += served.crashes()
         report.strangers += (await self._house.close("stranger")).dials
 
     async def _agent(self, name: str, trial: Trial) -> Agent:
@@ -189,11 +208,10 @@ class Round:
             providers[provider] = (kind, url)
         return Agent(name, providers, cell.standby, phase.greeting, phase.tool)
 
-    async def _call(self, served: Served, name: str, trial: Trial) -> None:
+    async def _call(self, served: Served, name: str, trial: Trial, part: Part) -> None:
         async with self._lines:
             async with self._begin:
                 await asyncio.sleep(EACH_MS / 1000)
-            part = trial.part()
             sound = await call(served.stream(name), part)
         self._judging.take(await self._seen(name, trial, part, sound))
 

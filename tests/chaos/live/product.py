@@ -65,21 +65,22 @@ class Served:
         self.address = ""
         self.records = folder / "calls"
         self._file = folder / "segue.yaml"
+        self._log = folder / "serve.log"
         folder.mkdir(parents=True, exist_ok=True)
         self._file.write_text(json.dumps(_config(agents, tool_port, others)), encoding="utf-8")
         self._process: asyncio.subprocess.Process
 
     async def __aenter__(self) -> Served:
-        self._process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "bridge", "serve", "--config", str(self._file), "--json", "--log-level", "error",
-            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL, cwd=ROOT, env=environment(),
-            limit=1 << 22,
-        )  # fmt: skip
+        with self._log.open("wb") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "bridge", "serve", "--config", str(self._file), "--json", "--log-level", "error",
+                stdout=asyncio.subprocess.PIPE, stderr=log, cwd=ROOT, env=environment(), limit=1 << 22,
+            )  # fmt: skip
         assert self._process.stdout is not None
         async with asyncio.timeout(STARTS_S):
             line = await self._process.stdout.readline()
         if not line:
-            raise RuntimeError(f"segue serve did not start; see: segue check {self._file}")
+            raise RuntimeError(f"segue serve did not start: {self._log.read_text()}")
         self.address = orjson.loads(line)["address"]
         return self
 
@@ -92,6 +93,10 @@ class Served:
 
     def stream(self, agent: str) -> str:
         return f"ws://{self.address}/twilio/{agent}"
+
+    def crashes(self) -> int:
+        """How often something was raised that nobody expected."""
+        return self._log.read_text(encoding="utf-8").count("Traceback")
 
     def recorded(self) -> list[Path]:
         """The finished records of its calls."""
