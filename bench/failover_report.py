@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.table import Table
 
-from tests.chaos.live.verdict import Outcome
+from tests.chaos.live.verdict import ANSWERED, Outcome
 from tests.chaos.matrix.cell import Cell
 from tests.chaos.matrix.known import KNOWN
 from tests.chaos.matrix.phases import PHASES
@@ -81,7 +81,6 @@ Rows = dict[str, dict[str, Row]]  # by fault or phase, then by standby
 def row(results: Sequence[Result]) -> Row:
     outcomes = [result.outcome for result in results]
     held = sum(not result.outcome.problems for result in results)
-    ways = Counter(outcome.way for outcome in outcomes)
     full = [one for one in results if one.timed]
     return Row(
         added=tuple(sorted(one.outcome.added_ms for one in full)),
@@ -92,8 +91,14 @@ def row(results: Sequence[Result]) -> Row:
         held=held,
         known=sum(bool(result.outcome.problems and result.known) for result in results),
         calls=len(results),
-        way=" or ".join(way for way, _ in ways.most_common(2)),
+        way=_usual([outcome.way for outcome in outcomes]),
     )
+
+
+def _usual(ways: Sequence[str]) -> str:
+    """What mostly happened, and whatever else but an answer did."""
+    often = [way for way, _ in Counter(ways).most_common()]
+    return " or ".join([often[0], *(way for way in often[1:] if way not in ANSWERED)])
 
 
 def rows(results: Iterable[Result], by: str = "fault") -> Rows:
@@ -256,8 +261,7 @@ def _group(title: str, names: Sequence[str], table: Rows) -> str:
     lines = [f"## {title}", "", head, "|---|---|--:|--:|--:|--:|--:|--:|---|"]
     for name in names:
         pair = table[name]
-        ways = list(dict.fromkeys(one.way for one in pair.values()))
-        way = ways[0] if len(ways) == 1 else " or ".join(dict.fromkeys(" or ".join(ways).split(" or ")))
+        way = _usual([way for one in pair.values() for way in one.way.split(" or ")])
         noticed = NOTICED[FAULTS[name].detects] if FAULTS[name].outcome != "unnoticed" else "–"
         lines.append("| " + " | ".join([name, noticed, *cells(pair), way]) + " |")
     return "\n".join([*lines, ""])

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from tests.chaos.live.calls import Trial
 
 SEAM_WORDS = 2  # what was heard is known to a word: one that was broken off, and its neighbour
+ANSWERED = ("answered by the same provider", "answered by the next provider", "answered")
+TORN_MS = 400  # a pause within a word, when its sound comes late
 CALLER_DONE = "caller done"
 ANSWERS = {"question": ("asked", "about"), "keys": ("pressed", "five")}  # the first word may be torn
 
@@ -70,22 +72,34 @@ def ear_for_product() -> Ear:
     return Ear({name: phrases.load(phrases.FOLDER / f"{name}.flac", PCMU) for name in phrases.NAMES})
 
 
+def heard(sound: bytes) -> list[Heard]:
+    """Words in sound that was played in real time: one that a pause tore in two is one word."""
+    out: list[Heard] = []
+    for word in ear_for_product().words(sound):
+        last = out[-1] if out else None
+        if last is not None and last.word == word.word and not last.whole and word.begin - last.end < TORN_MS:
+            out[-1] = Heard(word.word, last.begin, word.end, max(word.share, min(1.0, last.share + word.share)))
+        else:
+            out.append(word)
+    return out
+
+
 def settle(seen: Seen) -> Baseline:
     """What is heard without trouble. Raises AssertionError when that is not all of it."""
-    words = ear_for_product().words(seen.heard)
+    words = heard(seen.heard)
     try:
         return baseline_of(words, PHASES[seen.trial.cell.phase], seen.keys_ms)
     except (AssertionError, IndexError) as error:
-        text = " ".join(f"{heard.word}{'' if heard.whole else '~'}" for heard in words)
+        text = " ".join(f"{word.word}{'' if word.whole else '~'}" for word in words)
         raise AssertionError(f"{seen.trial.cell} without trouble: {error}; {seen.end}; heard: {text}") from error
 
 
 def judge(seen: Seen, base: Baseline, slack_ms: int) -> Outcome:
     cell, trial = seen.trial.cell, seen.trial
-    words = ear_for_product().words(seen.heard)
+    words = heard(seen.heard)
     both = [*links("a", cell.kind, seen.failing), *links("b", cell.other, seen.other)]
     evidence = Evidence(words, both, seen.dials, seen.tools, seen.struck, seen.keys_ms, trial.rtt_ms)
-    found = judged(cell, evidence, base, slack_ms, SEAM_WORDS)
+    found = judged(cell, evidence, base, slack_ms, SEAM_WORDS, torn=True)
     out = Outcome(found.problems, max(0, found.added_ms), allowed_ms(cell, trial.rtt_ms), off=found.off)
     out.heard = found.heard
     if trial.speaks_ms is not None:
@@ -140,5 +154,5 @@ def _way(cell: Cell, seen: Evidence, found: Judged, base: Baseline) -> str:
     if not whole or any(problem.startswith("P2") for problem in found.problems):
         return "answered badly"
     if not seen.others_asked:
-        return "answered by the same provider"
-    return "answered by the next provider" if cell.outcome == "answered" else "answered"
+        return ANSWERED[0]
+    return ANSWERED[1] if cell.outcome == "answered" else ANSWERED[2]

@@ -62,15 +62,17 @@ class Judged:
     heard: str = ""
 
 
-def judged(cell: Cell, seen: Evidence, base: Baseline, slack_ms: int = 0, seam_words: int = 1) -> Judged:
-    """`slack_ms`: silence allowed beyond what follows from the call, for clocks that are not simulated. `seam_words`:
-    how many words may be off where one provider goes on after another."""
+def judged(
+    cell: Cell, seen: Evidence, base: Baseline, slack_ms: int = 0, seam_words: int = 1, torn: bool = False
+) -> Judged:
+    """For clocks that are not simulated: `slack_ms` of silence are allowed beyond what follows from the call, `torn`
+    words count as heard where no provider goes on after another, and where one does `seam_words` may be off."""
     out = Judged()
     if not seen.struck:
         out.problems.append("the fault did not strike")
     out.heard = " ".join(heard.word + ("" if heard.whole else f"~{heard.share:.2f}") for heard in seen.words)
     before = [heard for heard in seen.words if heard.begin < seen.keys_ms]
-    _answers(cell, out, base, before, seam_words)
+    _answers(cell, out, base, before, seam_words, torn)
     _keys(cell, out, base, [heard.word for heard in seen.words if heard.begin >= seen.keys_ms])
     if cell.outcome in ("answered", "unnoticed"):
         _gap(cell, out, base, before, allowed_ms(cell, seen.rtt_ms) + slack_ms)
@@ -83,12 +85,15 @@ def judged(cell: Cell, seen: Evidence, base: Baseline, slack_ms: int = 0, seam_w
 # ------------------------------------------------------------------------------------------------ P2: one answer, whole
 
 
-def _answers(cell: Cell, out: Judged, base: Baseline, before: list[Heard], seam_words: int) -> None:
+def _answers(
+    cell: Cell, out: Judged, base: Baseline, before: list[Heard], seam_words: int, torn: bool
+) -> None:
     phase = PHASES[cell.phase]
     drips = FAULTS[cell.fault].detects == "slow"  # sound that comes too slowly is torn within its words
+    torn = drips or (torn and not phase.spoken)
     want = [heard.word for heard in base.first]
-    have = [heard.word for heard in before if heard.whole or drips]
-    broken = 0 if drips else sum(not heard.whole for heard in before)
+    have = [heard.word for heard in before if heard.whole or torn]
+    broken = 0 if torn else sum(not heard.whole for heard in before)
     if phase.name == "barge-in in progress":
         out.problems += _cut_greeting(want, have)
         want, have = _answer_only(want), _answer_only(have)
