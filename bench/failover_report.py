@@ -54,7 +54,7 @@ class Result:
 
 @dataclass(frozen=True)
 class Row:
-    """Some calls with one standby, added silence in ms; `added` is empty where it means nothing."""
+    """Some calls with one standby. `added`: silence in ms, of calls in which the whole answer was heard."""
 
     added: tuple[int, ...]
     lost_ms: int
@@ -83,7 +83,7 @@ def row(results: Sequence[Result]) -> Row:
     held = sum(not result.outcome.problems for result in results)
     full = [one for one in results if one.timed]
     return Row(
-        added=tuple(sorted(one.outcome.added_ms for one in full)),
+        added=tuple(sorted(one.outcome.added_ms for one in full if one.outcome.way in ANSWERED)),
         lost_ms=sum(outcome.lost_ms for outcome in outcomes),
         answers=sum(one.outcome.answers for one in full),
         questions=sum(one.outcome.questions for one in full),
@@ -164,10 +164,10 @@ Every fault that Segue knows of, played on purpose in running calls, and what ca
 answers, and emulators of two providers ([docs/fakes.md](fakes.md)) are behind it; callers, bridge and emulators are
 processes of their own, with {parallel} calls at a time. The first provider of the route suffers the fault. It and the
 one that takes over are OpenAI, Azure Voice Live and Gemini in turn, and the fault strikes at one moment of a call
-after another: while dialling, in the greeting, while the caller is silent, while he speaks, when his turn has just
-ended, in the answer, while a tool runs, in a barge-in, in a planned rotation. Where inside a word it strikes differs
-from call to call. Per fault {runs} calls with a warm standby and {runs} without. Emulated providers begin to answer
-{first} ms after they are asked; round trip {rtt} ms. Machine: {machine}.
+after another: while dialling (the caller asks meanwhile), in the greeting, while the caller is silent, while he
+speaks, when his turn has just ended, in the answer, while a tool runs, in a barge-in, in a planned rotation. Where
+inside a word it strikes differs from call to call. Per fault {runs} calls with a warm standby and {runs} without.
+Emulated providers begin to answer {first} ms after they are asked; round trip {rtt} ms. Machine: {machine}.
 
 Nothing the bridge says of itself is used. Judged are the caller's recording, in which the words of the emulators'
 voice are found again to the millisecond, and the bytes each provider received, which are compared with what the caller
@@ -238,8 +238,8 @@ def page(results: Sequence[Result], facts: Mapping[str, Any]) -> str:
 
 def _summary(results: Sequence[Result], facts: Mapping[str, Any]) -> str:
     timed = [one.outcome for one in results if one.timed]
-    warm = [one.outcome.added_ms for one in results if one.timed and one.cell.standby == "warm"]
-    cold = [one.outcome.added_ms for one in results if one.timed and one.cell.standby == "cold"]
+    by_standby = {standby: [one for one in results if one.cell.standby == standby] for standby in STANDBYS}
+    warm, cold = (row(some).added if some else () for some in by_standby.values())
     once = sum(one.answers == one.questions for one in timed)
     held = sum(not one.outcome.problems for one in results)
     silences = " and ".join(
@@ -280,14 +280,16 @@ def _phases(results: Sequence[Result]) -> str:
 
 
 def _failures(results: Sequence[Result]) -> str:
-    bad = [one for one in results if one.outcome.problems]
-    if not bad:
-        return ""
-    lines = ["## What did not hold", ""]
-    for one in bad:
-        why = f" Known: {one.known}." if one.known else ""
-        lines.append(f"- {one.cell}: {'; '.join(one.outcome.problems)}.{why}")
-    return "\n".join([*lines, ""])
+    """Each call that did not hold; those that are known for the same reason together."""
+    lines = [f"- {line}." for line in trouble(results)]
+    known: dict[str, list[str]] = {}
+    for one in results:
+        if one.outcome.problems and one.known:
+            known.setdefault(one.known, []).append(str(one.cell))
+    for reason, names in known.items():
+        each = "; ".join(dict.fromkeys(sorted(names)))
+        lines.append(f"- {len(names)} calls of which it is known: {reason}. {each}.")
+    return "\n".join(["## What did not hold", "", *lines, ""]) if lines else ""
 
 
 def _legal() -> str:
