@@ -32,9 +32,10 @@ def links(provider: str, kind: str, folder: Path) -> list[Link]:
 
 def _messages(log: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """Every message with its time (ms), its audio put back."""
-    lines = [orjson.loads(line) for line in log.read_bytes().splitlines()]
-    if "ended" not in lines[-1]:
+    raw = log.read_bytes().splitlines()
+    if not raw or b'"ended":' not in raw[-1]:
         raise ValueError(f"{log}: the connection has not ended yet")
+    lines = [orjson.loads(line) for line in raw]
     audio = _audio(log)
     for line in lines:
         if "message" in line:
