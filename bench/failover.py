@@ -114,8 +114,9 @@ def gather(options: argparse.Namespace, console: Console) -> tuple[list[Result],
     }  # fmt: skip
     about = {"runs": options.runs, "parallel": options.parallel, "rtt_ms": options.rtt, "slack_ms": SLACK_MS}
     totals = {name: facts.get(name, 0) + count for name, count in told.items()}
-    results = [result for result in results if result.cell.fault not in again] + made
-    return results, {**about, "machine": machine(), **facts, **totals}
+    left = [result for result in results if result.cell.fault not in again]
+    totals["again"] = facts.get("again", 0) + len(results) - len(left)
+    return left + made, {**about, "machine": machine(), **facts, **totals}
 
 
 def kept(file: Path) -> tuple[list[Result], dict[str, Any]]:

@@ -20,7 +20,7 @@ from tests.chaos.matrix.table import FAULTS
 
 FACTS = {
     "runs": 5, "parallel": 8, "rtt_ms": 0, "slack_ms": 100, "seconds": 130, "calls": 9, "records": 9, "strangers": 0,
-    "crashes": 0, "machine": "2 cores",
+    "crashes": 0, "again": 0, "machine": "2 cores",
 }  # fmt: skip
 
 
