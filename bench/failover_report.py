@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
+from textwrap import fill
 from typing import Any
 
 from rich.table import Table
@@ -248,13 +249,14 @@ def _summary(results: Sequence[Result], facts: Mapping[str, Any]) -> str:
     faults = len({one.cell.fault for one in results})
     lost = sum(one.outcome.lost_ms for one in results)
     also = f"and {facts['again']} whose fault was measured a second time, which counts, " if facts["again"] else ""
-    return (
-        f"In {len(results)} calls with {faults} faults the median of the silence added is {silences};\n"
-        f"{lost} ms of caller speech were lost; in {once} of the {len(timed)} calls whose questions could be answered\n"
-        f"each was answered exactly once; everything held in {held} calls. With those without trouble\n"
-        f"{also}{facts['calls']} calls were made; they left {facts['records']} records, and a provider that no\n"
-        f"route names was dialled {facts['strangers']} times."
+    text = (
+        f"In {len(results)} calls with {faults} faults the median of the silence added is {silences}; {lost} ms of "
+        f"caller speech were lost; in {once} of the {len(timed)} calls whose questions could be answered each was "
+        f"answered exactly once; everything held in {held} calls. With those without trouble {also}{facts['calls']} "
+        f"calls were made; they left {facts['records']} records, and a provider that no route names was dialled "
+        f"{facts['strangers']} times."
     )
+    return fill(text, 119)
 
 
 def _group(title: str, names: Sequence[str], table: Rows) -> str:
