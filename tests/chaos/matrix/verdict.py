@@ -65,8 +65,9 @@ class Judged:
 def judged(
     cell: Cell, seen: Evidence, base: Baseline, slack_ms: int = 0, seam_words: int = 1, torn: bool = False
 ) -> Judged:
-    """For clocks that are not simulated: `slack_ms` of silence are allowed beyond what follows from the call, `torn`
-    words count as heard where no provider goes on after another, and where one does `seam_words` may be off."""
+    """For clocks that are not simulated: `slack_ms` of silence are allowed beyond what follows from the call, and
+    `torn` words count as heard where the sound drips or no provider goes on after another. Where one does, `seam_words`
+    may be off."""
     out = Judged()
     if not seen.struck:
         out.problems.append("the fault did not strike")
@@ -90,7 +91,7 @@ def _answers(
 ) -> None:
     phase = PHASES[cell.phase]
     drips = FAULTS[cell.fault].detects == "slow"  # sound that comes too slowly is torn within its words
-    torn = drips or (torn and not phase.spoken)
+    torn = torn and (drips or not phase.spoken)
     want = [heard.word for heard in base.first]
     have = [heard.word for heard in before if heard.whole or torn]
     broken = 0 if torn else sum(not heard.whole for heard in before)
@@ -108,7 +109,7 @@ def _answers(
             out.problems.append(f"P2: not a beginning of the answer: {have}")
         return
     out.off = max(difference(want, have), broken)
-    if out.off > (seam_words if phase.spoken or drips else 0):
+    if out.off > (seam_words if phase.spoken or (torn and drips) else 0):
         out.problems.append(f"P2: off by {out.off} words")
 
 
