@@ -237,7 +237,6 @@ class _Fold:
         asks = [ask for ask in self._asks.values() if ask["ask"]]
         lists = self._lists
         swaps = [{**swap, "again": swap.get("again") or self._read_again(swap)} for swap in lists["swaps"]]
-        spoken = [turn for turn in turns if turn["state"] == "ended" and turn["ended_ms"] is not None]
         return {
             "schema": SCHEMA,
             "agent": self._head["agent"],
@@ -245,29 +244,7 @@ class _Fold:
             "route": self._head["providers"],
             "ended": self._ended,
             "duration_ms": self._ms,
-            "totals": {
-                "turns": sum(turn["state"] != "withdrawn" for turn in turns),
-                "exchanges": len(self._exchanges),
-                "caller_ms": sum(turn["ended_ms"] - turn["began_ms"] for turn in spoken),
-                "agent_ms": sum(ask["heard_ms"] or 0 for ask in asks),
-                "swaps": len(lists["swaps"]),
-                "faults": len(lists["faults"]),
-                "sessions": len(self._links),
-                "sessions_ms": sum(
-                    (self._ms if link["closed_ms"] is None else link["closed_ms"]) - link["opened_ms"]
-                    for link in self._links.values()
-                ),
-                "silence_ms": sum(swap.get("silence_ms") or 0 for swap in lists["swaps"]),
-                "replayed_ms": sum(swap.get("replayed_ms") or 0 for swap in lists["swaps"]),
-                "barge_ins": len(lists["barge_in"]),
-                "cuts": len(lists["cut"]),
-                "underruns": len(lists["underrun"]),
-                "underrun_ms": sum(item.get("ms") or 0 for item in lists["underrun"]),
-                "concealed_ms": self._concealed,
-                "away_ms": sum(item.get("ms") or 0 for item in lists["line_away"]),
-                "tokens": _add_tokens(self._usage),
-                "tokens_again": _add_tokens(swap["again"] for swap in swaps),
-            },
+            "totals": self._totals(turns, swaps),
             "turns": turns,
             "exchanges": list(self._exchanges.values()),
             "asks": asks,
@@ -289,6 +266,33 @@ class _Fold:
             "noticed": lists["noticed"],
             "opinions": lists["opinion"],
             "line_away": lists["line_away"],
+        }
+
+    def _totals(self, turns: list[dict[str, Any]], swaps: list[dict[str, Any]]) -> dict[str, Any]:
+        lists = self._lists
+        spoken = [turn for turn in turns if turn["state"] == "ended" and turn["ended_ms"] is not None]
+        return {
+            "turns": sum(turn["state"] != "withdrawn" for turn in turns),
+            "exchanges": len(self._exchanges),
+            "caller_ms": sum(turn["ended_ms"] - turn["began_ms"] for turn in spoken),
+            "agent_ms": sum(ask["heard_ms"] or 0 for ask in self._asks.values() if ask["ask"]),
+            "swaps": len(swaps),
+            "faults": len(lists["faults"]),
+            "sessions": len(self._links),
+            "sessions_ms": sum(
+                (self._ms if link["closed_ms"] is None else link["closed_ms"]) - link["opened_ms"]
+                for link in self._links.values()
+            ),
+            "silence_ms": sum(swap.get("silence_ms") or 0 for swap in swaps),
+            "replayed_ms": sum(swap.get("replayed_ms") or 0 for swap in swaps),
+            "barge_ins": len(lists["barge_in"]),
+            "cuts": len(lists["cut"]),
+            "underruns": len(lists["underrun"]),
+            "underrun_ms": sum(item.get("ms") or 0 for item in lists["underrun"]),
+            "concealed_ms": self._concealed,
+            "away_ms": sum(item.get("ms") or 0 for item in lists["line_away"]),
+            "tokens": _add_tokens(self._usage),
+            "tokens_again": _add_tokens(swap["again"] for swap in swaps),
         }
 
     def _placed_turns(self) -> list[dict[str, Any]]:
