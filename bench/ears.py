@@ -27,7 +27,7 @@ from bench.ears_overlays import overlays
 from bench.ears_rivals import BLOCK, Listener, frames, listeners
 from bench.ears_score import Score, score
 from bench.ears_variants import variants
-from bridge.listen import agent_left
+from bridge.listen_decisions import agent_left
 
 CORPUS = Path(__file__).resolve().parent.parent.parent / "shared" / "corpus" / "calls"
 REPEATS = 5

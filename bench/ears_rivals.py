@@ -9,7 +9,7 @@ from audio.turns import TurnDetector, TurnSettings
 from audio.vad import SileroVad, Vad, WebrtcVad
 from bench.ears_corpus import Call
 from bench.ears_score import Decision
-from bridge.listen import decisions
+from bridge.listen_decisions import decisions
 
 BLOCK = 160
 BLOCK_S = 0.02

@@ -16,7 +16,7 @@ from bridge.cli_errors import UserError, for_people
 if TYPE_CHECKING:
     from audio.frame import Pcm
     from bridge.config import Config
-    from bridge.listen import Opinion
+    from bridge.listen_decisions import Opinion
 
 app = typer.Typer(
     name="segue",

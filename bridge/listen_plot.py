@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from audio.frame import Pcm
 from audio.hearing import ECHO_DB, GATE_DB
 from audio.turns import TurnEvent
-from bridge.listen import BLOCK, RATE, Heard
+from bridge.listen_decisions import BLOCK, RATE, Heard
 
 COLOURS = {
     "speech_start": "tab:green",

@@ -14,7 +14,8 @@ from audio.frame import Pcm
 from audio.turns import TurnSettings
 from bridge.cli import app
 from bridge.cli_errors import UserError
-from bridge.listen import Opinion, agent_left, listen
+from bridge.listen import listen
+from bridge.listen_decisions import Opinion, agent_left
 from tests.audio.lines import RATE, line, voice
 
 

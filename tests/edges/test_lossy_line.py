@@ -20,7 +20,7 @@ from bench.ears_corpus import load
 from bench.ears_score import Decision, Score, score
 from bridge.core import events as ev
 from bridge.core.call import Call
-from bridge.listen import agent_left
+from bridge.listen_decisions import agent_left
 from providers import base as pb
 from tests.core.stage import Behaviour, Stage
 from tests.edges.lossy import FRAME, Edge, chunked, losses
