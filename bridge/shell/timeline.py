@@ -18,6 +18,7 @@ _TICKS_MS = (500, 1000, 2000, 5000, 10_000, 20_000, 60_000, 300_000, 600_000, 3_
 _CALLER_HEX, _LOCAL_HEX = "#1f78c8", "#777777"
 CALLER, LOCAL = -1, -2
 _MOST_ROWS = 3
+_SHORT_CODE = 4  # an HTTP status or a close code; longer names say what the class says
 _MARGIN = 8
 
 
@@ -189,12 +190,14 @@ def _legend(view: Scene) -> Text:
 
 
 def _swap_table(swaps: Sequence[Mapping[str, Any]]) -> Table:
-    table = Table(box=None, pad_edge=False, title="switches", title_justify="left", title_style="bold")
+    table = Table(
+        box=None, pad_edge=False, padding=(0, 1, 0, 0), title="switches", title_justify="left", title_style="bold"
+    )
     for title in ("", "at", "switch", "cause", "found in", "silence", "replayed", "tokens", "standby"):
         table.add_column(title, overflow="fold")
     for number, swap in enumerate(swaps, 1):
         kind, code = str(swap.get("class") or ""), str(swap.get("code") or "")
-        cause = code if kind and code.startswith(kind) else f"{kind} {code}".strip()
+        cause = f"{kind} {code}".strip() if len(code) <= _SHORT_CODE else kind or code  # "overloaded 1011"
         table.add_row(*(
             Text(text)
             for text in (
