@@ -86,6 +86,7 @@ class Ear:
         self._length = length
         self._pcm = [decode(tape, "pcmu").astype(np.float32) for tape in tapes]
         self._spectrum: NDArray[np.complex64] | None = None
+        self._scale = np.zeros(0)  # how loud the recording is from each place on, for the same
 
     def words(self, sound: bytes) -> list[Heard]:
         """Words in u-law `sound`, broken ones included, in order of time."""
@@ -133,10 +134,12 @@ class Ear:
                 begin, tape = int(at_sound[vote]), self._pcm[int(tapes[vote])]
                 offset = int(places[vote]) - begin
                 begin = self._back(pcm, at, begin, offset, tape)
-            if int(np.searchsorted(loud, min(begin, at + UNEXPLAINED))) - index > UNEXPLAINED // 3:
-                by_ear = self._correlate(pcm, at)
+            unexplained = min(begin, at + UNEXPLAINED)
+            dense = int(np.searchsorted(loud, unexplained)) - index > UNEXPLAINED // 3
+            if dense or begin > unexplained:  # a soft beginning is passed over, not what comes after it
+                by_ear = self._correlate(pcm, at) if dense else None
                 if by_ear is None:
-                    at += UNEXPLAINED
+                    at = unexplained
                     continue
                 begin, offset, tape = at, by_ear, self._pcm[0]
             if begin == len(pcm):
@@ -183,8 +186,10 @@ class Ear:
         size = 1 << (len(tape) + len(mine) - 1).bit_length()
         if self._spectrum is None:
             self._spectrum = np.fft.rfft(tape, size)
+            energy = np.cumsum(np.concatenate([[0.0], tape.astype(np.float64) ** 2]))
+            self._scale = np.sqrt(np.maximum(energy[len(mine) :] - energy[: -len(mine)], len(mine) * QUIET**2))
         match = np.fft.irfft(self._spectrum * np.conj(np.fft.rfft(mine, size)), size)
-        place = int(np.argmax(match[: len(tape) - len(mine)]))
+        place = int(np.argmax(match[: len(self._scale)] / self._scale))
         theirs = tape[place : place + len(mine)]
         return place - at if _likeness(mine[None], theirs[None])[0] > AGREE else None
 
