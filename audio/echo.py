@@ -96,6 +96,11 @@ class EchoGate:
         ]
 
     @property
+    def learnt(self) -> bool:
+        """The line has shown its coupling: before that, `expected` is what the worst line would return."""
+        return self._lessons >= LESSONS
+
+    @property
     def coupling(self) -> float:
         """The strongest echo the line may have, in dB relative to what is played."""
         return max(self._bounds)

@@ -45,6 +45,7 @@ class Hearing:
         "_wave",
         "background",
         "echo",
+        "gated",
         "keypad",
         "level",
     )
@@ -62,6 +63,7 @@ class Hearing:
         self.echo = EchoGate()
         self.keypad = Keypad()
         self.level = SILENT
+        self.gated = False  # outside a turn: what may be more than echo was held back; whoever reads it clears it
 
     def restart(self) -> None:
         """After a hold the line may be another one: the VAD starts afresh, and so does what is known of the noise."""
@@ -92,8 +94,13 @@ class Hearing:
         self._restive = True
         if -STEADY_DB < change < STEADY_DB and self.keypad.push(wave, power, self._before):
             return False
-        if not voiced or (live and level < echo.expected() + (ECHO_HOLD_DB if turn else ECHO_DB)):
+        if not voiced:
             return False
+        if live:
+            above = level - echo.expected()
+            if above < (ECHO_HOLD_DB if turn else ECHO_DB):
+                self.gated = not turn and (above >= ECHO_HOLD_DB or not echo.learnt)
+                return False
         return not (turn and self._tone(change))
 
     def pitch(self) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -50,6 +51,8 @@ class TurnEvent:
     decided: int
 
 
+REACH = 50  # blocks before its onset in which a turn may have begun that did not open at once,
+REACH_GAP = 25  # ... silences as long as this included
 WINDOW = 8  # blocks of 20 ms looked at to open ...
 OPEN = 5  # ... how many of them must be speech
 VOICED = 1.5  # ... and how much voice they must hold: a block with a clear pitch counts 1
@@ -109,7 +112,9 @@ class TurnDetector:
         self._phase: _Phase = "silence"
         self._origin = 0  # sample at which block 0 began, moved by gaps
         self._block = 0  # blocks analysed
-        self._onset = 0  # block in which the turn's speech began
+        self._onset = 0  # block in which the speech that opened the turn began
+        self._begun = 0  # ... and the block in which the turn began: earlier, where speech did not open it at once
+        self._near: deque[tuple[int, float]] = deque(maxlen=REACH + WINDOW)  # block, level: likely speech, no turn open
         self._lost = 0  # concealed blocks since the onset
         self._last = 0  # the block after the last one with speech
         self._strong = 0
@@ -173,6 +178,7 @@ class TurnDetector:
         self._origin += samples
         self.consumed += samples
         self._recent = 0
+        self._near.clear()
         self._hearing.restart()
         return events
 
@@ -204,6 +210,9 @@ class TurnDetector:
             if speech:
                 self._recent = (self._recent << 1 | 1) & _WINDOW_MASK
                 return self._listen(block, agent_left)
+            if self._hearing.gated:
+                self._hearing.gated = False
+                self._near.append((block, self._hearing.level))
             if self._recent:
                 self._recent = self._recent << 1 & _WINDOW_MASK
             return _NOTHING
@@ -232,6 +241,7 @@ class TurnDetector:
         voice = min(1.0, max(0.0, (pitch - PITCH_NONE) / (PITCH_CLEAR - PITCH_NONE)))
         heard = self._heard
         heard.append((block, self._hearing.level, voice))
+        self._near.append((block, self._hearing.level))
         while heard[0][0] <= block - WINDOW:
             del heard[0]
         if self._recent.bit_count() < OPEN or sum(item[2] for item in heard) < VOICED:
@@ -246,8 +256,22 @@ class TurnDetector:
             return _NOTHING
         return self._open(loud, agent_left)
 
+    def _reach_back(self, loud: float) -> int:
+        """The block in which the turn began: before its onset, where speech was held back by the echo gate, or because
+        it was too little or too much like a tone. What is only likely to be speech cannot open a turn, but it goes with
+        one: an echo in front of it does no harm, a word that is missing does."""
+        begun, least = self._onset, loud - PEAK_DROP_DB
+        for block, level in reversed(self._near):
+            if block < begun - REACH_GAP or block < self._onset - REACH:
+                break
+            if level >= least:
+                begun = min(begun, block)
+        self._near.clear()
+        return begun
+
     def _open(self, loud: float, agent_left: int) -> Sequence[TurnEvent]:
         self._onset = self._heard[0][0]
+        self._begun = self._reach_back(loud)
         self._pace.begin(self._onset)
         for block, level, _ in self._heard:
             self._pace.note(block, level)
@@ -263,7 +287,7 @@ class TurnDetector:
         self._asked = False
         self._hearing.background.opened(loud - SOFT_DB)
         self._phase = "provisional" if agent_left else "turn"
-        return (self._event("barge_in" if agent_left else "speech_start", self._onset),)
+        return (self._event("barge_in" if agent_left else "speech_start", self._begun),)
 
     # Inside a turn
 
@@ -354,14 +378,14 @@ class TurnDetector:
 
     def _confirm(self, kind: Literal["speech_start", "cut"]) -> Sequence[TurnEvent]:
         self._phase = "turn"
-        return (self._event(kind, self._onset),)
+        return (self._event(kind, self._begun),)
 
     def _close(self, kind: Literal["turn_end", "cancel"]) -> Sequence[TurnEvent]:
         self._phase = "silence"
         if kind == "turn_end":
             self._expecting = ""
         self._hearing.background.closed()
-        return (self._event(kind, self._last if kind == "turn_end" else self._onset),)
+        return (self._event(kind, self._last if kind == "turn_end" else self._begun),)
 
     def _event(self, kind: TurnKind, block: int) -> TurnEvent:
         return TurnEvent(kind, self._origin + block * BLOCK * self._scale, self.consumed)

@@ -18,7 +18,7 @@ from bridge.core.opinions import SOUND_MS, Opinions
 from bridge.core.speaker import Speaker
 from providers.base import Audio, Seed, Text
 
-KEEP_MS = 3000  # of the tape between turns: a turn is noticed after it began
+KEEP_MS = 3000  # of the tape between turns, and the pre-roll: a turn is noticed up to 1.2 s after it began
 TEXT_WAIT_MS = 30_000
 TRIM_EVERY = 64  # frames
 KEYS_EVERY = 4
@@ -52,7 +52,7 @@ class Floor:
         self._finish = finish
         self._preroll = desk.samples(desk.spec.agent.turns.preroll_ms)
         asking = bool(desk.spec.agent.turns.opinion)
-        self._keep = desk.samples(SOUND_MS if asking else KEEP_MS)
+        self._keep = desk.samples(SOUND_MS if asking else KEEP_MS) + self._preroll
         self._frames = 0
         self._prompts = 0
         self.turn: Turn | None = None
