@@ -170,7 +170,7 @@ async def run(given: argparse.Namespace) -> None:
     await loop.run_in_executor(None, sys.stdin.readline)
     begin = loop.time()
     began = time.monotonic_ns()
-    tasks = [loop.create_task(_start(call, given.port, begin + _moment(call.number, given))) for call in calls]
+    tasks = [loop.create_task(start(call, given.port, begin + _moment(call.number, given))) for call in calls]
     await asyncio.wait(tasks)
     failed = [str(task.exception()) for task in tasks if task.exception()]
     given.out.write_bytes(orjson.dumps({"began": began, "failed": failed, "calls": [call.result() for call in calls]}))
@@ -186,7 +186,8 @@ def _moment(number: int, given: argparse.Namespace) -> float:
     return at
 
 
-async def _start(call: Carrier, port: int, when: float) -> None:
+async def start(call: Carrier, port: int, when: float) -> None:
+    """The whole of one call, which comes in at `when` (loop time)."""
     loop = asyncio.get_running_loop()
     await asyncio.sleep(when - loop.time())
     await loop.create_connection(lambda: call, "127.0.0.1", port)

@@ -162,14 +162,21 @@ def started(module: str, *arguments: object) -> Iterator[tuple[subprocess.Popen[
         yield process, int(line) if line.isdecimal() else 0
 
 
-@contextlib.contextmanager
-def _segue(port: int, pcm: bool, record: str, folder: Path) -> Iterator[tuple[subprocess.Popen[str], int]]:
+def _segue(
+    port: int, pcm: bool, record: str, folder: Path
+) -> contextlib.AbstractContextManager[tuple[subprocess.Popen[str], int]]:
     kind, model, path = ("gemini", "gemini-3.8-live", "/") if pcm else ("openai", "gpt-realtime-2.1", "/v1/realtime")
-    config = folder / "segue.yaml"
-    config.write_text(
-        _CONFIG.format(kind=kind, model=model, port=port, path=path, record=record, folder=folder / "calls")
+    return serving(
+        _CONFIG.format(kind=kind, model=model, port=port, path=path, record=record, folder=folder / "calls"), folder
     )
-    command = [sys.executable, "-m", "bridge", "serve", "--config", str(config), "--json", "--log-level", "error"]
+
+
+@contextlib.contextmanager
+def serving(config: str, folder: Path) -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """`segue serve` with this configuration, and its port. Raises RuntimeError when it does not start."""
+    file = folder / "segue.yaml"
+    file.write_text(config)
+    command = [sys.executable, "-m", "bridge", "serve", "--config", str(file), "--json", "--log-level", "error"]
     with running(command) as process:
         assert process.stdout is not None
         line = process.stdout.readline()

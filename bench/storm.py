@@ -18,7 +18,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from typing import Any
 import orjson
 
 from bench.edge_provider import THINK
-from bench.edge_runs import cpu_ms, running, started
+from bench.edge_runs import cpu_ms, serving, started
 from bench.edge_stats import percentile
 from bench.storm_load import LENGTH_S
 
@@ -80,7 +80,7 @@ def measure(calls: int, others: int, folder: Path) -> Storm:
     with contextlib.ExitStack() as stack:
         doomed, first = stack.enter_context(started("provider", "--out", folder / "first.json", "--silent"))
         standby, second = stack.enter_context(started("provider", "--out", stamps))
-        bridge, port = stack.enter_context(_segue(first, second, folder))
+        bridge, port = stack.enter_context(serving(_CONFIG.format(first=first, second=second), folder))
         arguments = ("--port", port, "--calls", calls, "--others", others, "--out", heard)
         load, _ = stack.enter_context(started("bench.storm_load", *arguments))
         assert load.stdin is not None and load.stdout is not None
@@ -99,19 +99,6 @@ def measure(calls: int, others: int, folder: Path) -> Storm:
         standby.wait(20)
     evaluate(storm, killed, orjson.loads(stamps.read_bytes()), orjson.loads(heard.read_bytes()))
     return storm
-
-
-@contextlib.contextmanager
-def _segue(first: int, second: int, folder: Path) -> Iterator[tuple[Any, int]]:
-    config = folder / "segue.yaml"
-    config.write_text(_CONFIG.format(first=first, second=second))
-    command = [sys.executable, "-m", "bridge", "serve", "--config", str(config), "--json", "--log-level", "error"]
-    with running(command) as process:
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        if not line:
-            raise RuntimeError("segue serve did not start")
-        yield process, int(orjson.loads(line)["address"].rpartition(":")[2])
 
 
 def evaluate(storm: Storm, killed: int, provider: dict[str, Any], carriers: dict[str, Any]) -> None:

@@ -20,7 +20,7 @@ import uvloop
 
 from audio.g711 import ulaw_encode
 from bench import edge_sound as sound
-from bench.edge_load import Carrier
+from bench.edge_load import Carrier, start
 from bench.edge_stats import Ear
 
 ARRIVE_S = 3.0  # calls come in within this time
@@ -79,7 +79,7 @@ async def run(given: argparse.Namespace) -> None:
     await loop.run_in_executor(None, sys.stdin.readline)
     begin = loop.time()
     began = time.monotonic_ns()
-    tasks = [loop.create_task(_start(call, given.port, begin + at)) for at, call in calls]
+    tasks = [loop.create_task(start(call, given.port, begin + at)) for at, call in calls]
     await asyncio.sleep(begin + STRIKE_S - loop.time())
     print("now", flush=True)
     await asyncio.wait(tasks)
@@ -87,13 +87,6 @@ async def run(given: argparse.Namespace) -> None:
     told = [{**call.result(), "begun": call.ear.begun} for _, call in calls]
     given.out.write_bytes(orjson.dumps({"began": began, "failed": failed, "calls": told}))
     print("done", flush=True)
-
-
-async def _start(call: Carrier, port: int, when: float) -> None:
-    loop = asyncio.get_running_loop()
-    await asyncio.sleep(when - loop.time())
-    await loop.create_connection(lambda: call, "127.0.0.1", port)
-    await call.over
 
 
 def main() -> None:
