@@ -231,18 +231,20 @@ def bank() -> Bank:
 
 @lru_cache(maxsize=1024)
 def filler(n: int, seconds: float) -> Spoken:
-    """About `seconds` of sentences, cut after a whole word; which ones depends on `n` alone."""
+    """About `seconds` of sentences; which ones depends on `n` alone. From 4 s on they end with a clause where one ends
+    up to 2 s before or 0.6 s after; else with the word that ends next."""
     pool = bank().sentences
     spoken = Spoken()
     turn = 0
-    while spoken.seconds < seconds:
+    while spoken.seconds < seconds + 0.6:
         spoken += pool[(n + 3 * turn) % len(pool)]
         turn += 1
-    keep = 1
-    while keep < len(spoken.words) and spoken.words[keep - 1].end < seconds * RATE:
-        keep += 1
-    if keep == len(spoken.words):
-        return spoken
+    off = [word.end / RATE - seconds for word in spoken.words]
+    clauses = [i for i, word in enumerate(spoken.words) if word.text[-1] in ",." and -2.0 <= off[i] <= 0.6]
+    if clauses and seconds >= 4.0:
+        keep = min(clauses, key=lambda i: abs(off[i])) + 1
+    else:
+        keep = next(i for i, late in enumerate(off) if late >= 0) + 1
     short = spoken.cut(0, keep)
     last = short.words[-1]
     ended = Word(last.text.rstrip(",.") + ".", last.begin, last.end)

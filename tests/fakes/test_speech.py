@@ -66,7 +66,20 @@ def test_cutting_and_joining_loses_nothing() -> None:
 @pytest.mark.parametrize("seconds", [0.5, 3.0, 8.0, 20.0])
 def test_fillers_have_the_length_asked_for(seconds: float) -> None:
     for n in range(20):
-        assert seconds - 0.1 <= filler(n, seconds).seconds <= seconds + 1.2
+        assert seconds - 2.0 <= filler(n, seconds).seconds <= seconds + 1.2
+
+
+def test_fillers_as_long_as_a_reply_end_with_a_clause() -> None:
+    """Whoever listens to an emulator must not think that the end of a sentence was lost."""
+    written = [sentence.text for sentence in bank().sentences]
+    for n in range(8):
+        for seconds in (4.4, 4.5, 4.6):
+            text = filler(n, seconds).text.rstrip(".")
+            assert any(text.endswith(sentence[:i]) for sentence in written for i in ends(sentence)), text
+
+
+def ends(sentence: str) -> list[int]:
+    return [i for i, letter in enumerate(sentence) if letter in ",."]
 
 
 def test_fillers_differ_from_number_to_number() -> None:
