@@ -8,41 +8,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import fields, is_dataclass
 from datetime import date
 from pathlib import Path as FilePath
-from types import UnionType
-from typing import Annotated, Any, Union, get_args, get_origin
-
-from pydantic import BaseModel, ValidationError
 
 from bridge import config_checks
+from bridge import config_fields as fields
+from bridge.config_fields import Finding
 from bridge.config_model import Config
-from bridge.config_yaml import Document, Path, Problem, read
+from bridge.config_yaml import Document, Problem, read
 
 __all__ = ["Config", "ConfigError", "Problem", "check", "excluded", "load", "parse", "reload"]
 
 MAX_BYTES = 4 * 1024 * 1024
-
-# What pydantic calls it -> what a person needs to know.
-_MESSAGES = {
-    "missing": "is required",
-    "string_type": "must be text; put it in quotes",
-    "int_type": "must be a whole number",
-    "int_parsing": "must be a whole number",
-    "int_from_float": "must be a whole number",
-    "float_type": "must be a number",
-    "float_parsing": "must be a number",
-    "bool_type": "must be true or false",
-    "bool_parsing": "must be true or false",
-    "model_type": "must be a mapping of keys",
-    "dataclass_type": "must be a mapping of keys",
-    "dict_type": "must be a mapping of keys",
-    "list_type": "must be a list",
-    "tuple_type": "must be a list",
-    "too_short": "must not be empty",
-    "string_pattern_mismatch": "may hold letters, digits, - and _ only, 64 at most",
-}
 
 
 class ConfigError(Exception):
@@ -109,15 +86,14 @@ def check(document: Document, source: str, folder: FilePath) -> Config:
     if not isinstance(document.data, dict):
         nothing = Problem((), 1, "must be a mapping with providers, routes and agents")
         raise ConfigError(source, [*document.problems, nothing])
-    try:
-        config = Config.model_validate(document.data)
-    except ValidationError as error:
-        found = [_problem(item, document) for item in error.errors(include_url=False, include_input=False)]
-        raise ConfigError(source, [*document.problems, *_unseen(found, document.problems)]) from None
+    findings: list[Finding] = []
+    config: Config | None = fields.read(Config, document.data, (), findings)
+    if config is None:
+        raise ConfigError(source, [*document.problems, *_problems(findings, document)])
     config.locate(folder, source)
-    found = [Problem(path, document.line(path), *rest) for path, *rest in config_checks.errors(config)]
+    found = _problems(config_checks.errors(config), document)
     if found or document.problems:
-        raise ConfigError(source, [*document.problems, *_unseen(found, document.problems)])
+        raise ConfigError(source, [*document.problems, *found])
     config.warn(
         f"{source}:{document.line(path)}: {Problem(path, 0, *rest)}"
         for path, *rest in config_checks.warnings(config, date.today())
@@ -125,54 +101,7 @@ def check(document: Document, source: str, folder: FilePath) -> Config:
     return config
 
 
-def _unseen(found: list[Problem], first: list[Problem]) -> list[Problem]:
-    # A variable that is missing leaves its key empty: that is one mistake, not two.
-    places = {problem.path for problem in first}
-    return [problem for problem in found if problem.path not in places]
-
-
-def _problem(item: Any, document: Document) -> Problem:
-    kind = item["type"]
-    path: Path = tuple(item["loc"])
-    if path and path[-1] == "[key]":
-        path = path[:-1]
-    context = item.get("ctx", {})
-    if kind in ("extra_forbidden", "unexpected_keyword_argument"):
-        known = _keys(Config, path[:-1])
-        message = f'unknown key "{path[-1]}"'
-        return Problem(path, document.line(path), message, config_checks.nearest(str(path[-1]), known))
-    if kind == "literal_error":
-        message = f"must be one of: {context['expected']}"
-    elif kind == "value_error":
-        message = str(context["error"])
-    elif kind in ("greater_than_equal", "less_than_equal"):
-        bound, side = (context["ge"], "at least") if "ge" in context else (context["le"], "at most")
-        message = f"must be {side} {bound}"
-    elif kind == "string_too_long":
-        message = f"is longer than {context['max_length']} characters"
-    else:
-        message = _MESSAGES.get(kind, item["msg"])
-    return Problem(path, document.line(path), message)
-
-
-def _keys(kind: Any, path: Path) -> list[str]:
-    """The keys that are allowed at `path` below the type `kind`; none when any are."""
-    kind = _bare(kind)
-    if isinstance(kind, type) and issubclass(kind, BaseModel):
-        if not path:
-            return list(kind.model_fields)
-        field = kind.model_fields.get(str(path[0]))
-        return _keys(field.annotation, path[1:]) if field else []
-    if isinstance(kind, type) and is_dataclass(kind):
-        return [field.name for field in fields(kind)] if not path else []
-    if get_origin(kind) in (dict, list, tuple) and path:
-        return _keys(get_args(kind)[1 if get_origin(kind) is dict else 0], path[1:])
-    return []
-
-
-def _bare(kind: Any) -> Any:
-    """`kind` without Annotated and Optional."""
-    while get_origin(kind) in (Annotated, Union, UnionType):
-        kind = next(argument for argument in get_args(kind) if argument is not type(None))
-    return kind
-
+def _problems(findings: Iterable[Finding], document: Document) -> list[Problem]:
+    """All that are news. A variable that is missing leaves its key empty: that is one mistake, not two."""
+    places = {problem.path for problem in document.problems}
+    return [Problem(path, document.line(path), *rest) for path, *rest in findings if path not in places]

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from datetime import date
-from difflib import get_close_matches
 from urllib.parse import parse_qsl, urlsplit
 
 from audio.frame import PCMU
 from bridge import phrases
+from bridge.config_fields import Finding, Path, nearest
 from bridge.config_model import BUILT_IN_TOOLS, AgentSettings, Config, Provider, Route, ToolSettings
-from bridge.config_yaml import Path
 from bridge.shell import opinions
 from providers import models
 from providers.registry import codec_for, kinds
-
-# (path, message, hint)
-Finding = tuple[Path, str, str]
 
 PLACEHOLDER = re.compile(r"\{\{\s*(.*?)\s*\}\}", re.DOTALL)
 _SECRET_QUERY = re.compile(r"key|token|secret|password|auth", re.IGNORECASE)
@@ -60,15 +56,6 @@ def warnings(config: Config, today: date) -> Iterator[Finding]:
         yield ("public_url",), "is not set: carrier signatures are checked against the request's own Host header", ""
     if config.record.mode == "off" and config.record.keep is not None:
         yield ("record", "keep"), "has no effect while record.mode is off", ""
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """A hint: the likeliest known name, or the list of them when none is close."""
-    names = [str(item) for item in known]
-    close = get_close_matches(name, names, n=1, cutoff=0.6) or get_close_matches(name.lower(), names, n=1, cutoff=0.6)
-    if close:
-        return f'did you mean "{close[0]}"?'
-    return f"known: {', '.join(names[:12])}{', …' if len(names) > 12 else ''}" if names else ""
 
 
 def is_loopback(host: str) -> bool:

@@ -8,21 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PlainSerializer,
-    PrivateAttr,
-    SecretStr,
-    StringConstraints,
-)
-
 from audio.turns import TurnSettings
+from bridge.config_fields import Before, Rule, Secret, Section
 from bridge.core.plan import Deadlines, Line
 from providers.base import Target
 
@@ -97,21 +88,14 @@ def _readable(value: object) -> object:
     return value
 
 
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
-Duration = Annotated[int, BeforeValidator(lambda value: milliseconds(value, 1000)), Field(ge=0, le=366 * 86_400_000)]
-Milliseconds = Annotated[int, BeforeValidator(lambda value: milliseconds(value, 1)), Field(ge=0, le=366 * 86_400_000)]
-Count = Annotated[int, BeforeValidator(_not_bool)]
-Text = Annotated[str, StringConstraints(max_length=200_000)]
-Secret = Annotated[SecretStr, PlainSerializer(str, return_type=str)]
-Optional = Annotated[str, BeforeValidator(_empty_for_none)]
+Name = Annotated[str, Rule(pattern="[A-Za-z0-9_-]{1,64}")]
+Duration = Annotated[int, Before(lambda value: milliseconds(value, 1000)), Rule(0, 366 * 86_400_000)]
+Milliseconds = Annotated[int, Before(lambda value: milliseconds(value, 1)), Rule(0, 366 * 86_400_000)]
+Count = Annotated[int, Before(_not_bool)]
+Text = Annotated[str, Rule(longest=200_000)]
+Optional = Annotated[str, Before(_empty_for_none)]
 # Header values are secret as a whole: which of them carries a key is the gateway's affair.
 Headers = dict[str, Secret]
-
-
-class Section(BaseModel):
-    """Common to all: unknown keys are refused, values do not change, inputs never appear in errors."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
 class Provider(Section):
@@ -120,11 +104,11 @@ class Provider(Section):
     kind: str
     model: str
     api_key: Secret | None = None
-    url: Annotated[str | None, BeforeValidator(_none_for_off)] = None
-    endpoint: Annotated[str | None, BeforeValidator(_none_for_off)] = None
-    headers: Headers = {}
-    options: dict[str, Any] = {}
-    connections_per_minute: Annotated[Count, Field(ge=1, le=100_000)] | None = None
+    url: Annotated[str | None, Before(_none_for_off)] = None
+    endpoint: Annotated[str | None, Before(_none_for_off)] = None
+    headers: Headers = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict)
+    connections_per_minute: Annotated[Count, Rule(1, 100_000)] | None = None
 
     def target(self, name: str) -> Target:
         """Where this entry, called `name`, is dialled and as whom."""
@@ -154,19 +138,19 @@ class LastRungSettings(Section):
 class Route(Section):
     """Which providers a call may use, in order."""
 
-    providers: list[str] = Field(min_length=1)
+    providers: Annotated[list[str], Rule(filled=True)]
     standby: Literal["cold", "warm", "seeded"] = "warm"
-    hedge: Annotated[Duration | None, BeforeValidator(_none_for_off)] = None
+    hedge: Annotated[Duration | None, Before(_none_for_off)] = None
     fail_back: bool = False
-    deadlines: Annotated[Deadlines, BeforeValidator(_durations_inside)] = Field(default_factory=Deadlines)
-    last_rung: LastRungSettings = Field(default_factory=LastRungSettings)
+    deadlines: Annotated[Deadlines, Before(_durations_inside)] = field(default_factory=Deadlines)
+    last_rung: LastRungSettings = field(default_factory=LastRungSettings)
 
 
 class Variable(Section):
     """A value the caller's side may set; everything it sends is cleaned and cut to `max` characters."""
 
     default: Text = ""
-    max: Annotated[Count, Field(ge=1, le=4000)] = 80
+    max: Annotated[Count, Rule(1, 4000)] = 80
 
 
 class ToolSettings(Section):
@@ -174,9 +158,9 @@ class ToolSettings(Section):
 
     name: Name
     description: Text = ""
-    parameters: dict[str, Any] = Field(default_factory=lambda: {"type": "object", "properties": {}})
+    parameters: dict[str, Any] = field(default_factory=lambda: {"type": "object", "properties": {}})
     url: str | None = None
-    headers: Headers = {}
+    headers: Headers = field(default_factory=dict)
     timeout: Duration = 5000
     side_effects: bool = True
     idempotent: bool = False
@@ -187,23 +171,23 @@ class SilenceSettings(Section):
     """A caller who says nothing is asked again after `after`, and let go when `prompts` of these went unanswered."""
 
     after: Duration = 6000
-    prompts: Annotated[Count, Field(ge=0, le=20)] = 3
+    prompts: Annotated[Count, Rule(0, 20)] = 3
 
 
 class AgentSettings(Section):
     """Who answers."""
 
     instructions: Text
-    greeting: Annotated[Optional, StringConstraints(max_length=MAX_GREETING)] = ""
+    greeting: Annotated[Optional, Rule(longest=MAX_GREETING)] = ""
     language: Optional = ""
-    voices: dict[str, str] = {}
+    voices: dict[str, str] = field(default_factory=dict)
     route: str = "default"
-    turns: Annotated[TurnSettings, BeforeValidator(_durations_inside)] = Field(default_factory=TurnSettings)
-    line: Line = Field(default_factory=Line)
-    silence: Annotated[SilenceSettings | None, BeforeValidator(_none_for_off)] = Field(default_factory=SilenceSettings)
-    variables: dict[Name, Annotated[Variable, BeforeValidator(_as("default"))]] = {}
-    tools: list[Annotated[ToolSettings, BeforeValidator(_as("name"))]] = []
-    bridge_phrase_after: Annotated[Duration | None, BeforeValidator(_none_for_off)] = None
+    turns: Annotated[TurnSettings, Before(_durations_inside)] = field(default_factory=TurnSettings)
+    line: Line = field(default_factory=Line)
+    silence: Annotated[SilenceSettings | None, Before(_none_for_off)] = field(default_factory=SilenceSettings)
+    variables: dict[Name, Annotated[Variable, Before(_as("default"))]] = field(default_factory=dict)
+    tools: list[Annotated[ToolSettings, Before(_as("name"))]] = field(default_factory=list)
+    bridge_phrase_after: Annotated[Duration | None, Before(_none_for_off)] = None
 
 
 class MediaWs(Section):
@@ -211,7 +195,7 @@ class MediaWs(Section):
 
     listen: str = "127.0.0.1:8080"
     agent: str
-    auth_token: Annotated[tuple[Secret, ...], BeforeValidator(_several)] = ()
+    auth_token: Annotated[tuple[Secret, ...], Before(_several)] = ()
 
 
 class Edges(Section):
@@ -223,33 +207,33 @@ class Edges(Section):
 class Record(Section):
     """What is kept of a call."""
 
-    mode: Annotated[Literal["full", "events", "off"], BeforeValidator(_off_for_false)] = "off"
+    mode: Annotated[Literal["full", "events", "off"], Before(_off_for_false)] = "off"
     folder: str = "calls"
-    keep: Annotated[Duration | None, BeforeValidator(_none_for_off)] = None
+    keep: Annotated[Duration | None, Before(_none_for_off)] = None
 
 
 class Limits(Section):
     """What one process takes on."""
 
-    max_calls: Annotated[Count, Field(ge=1, le=100_000)] = 100
-    max_duration: Annotated[Duration, Field(ge=1000)] = 3_600_000
+    max_calls: Annotated[Count, Rule(1, 100_000)] = 100
+    max_duration: Annotated[Duration, Rule(1000)] = 3_600_000
     drain: Duration = 30_000
 
 
 class Config(Section):
     """A whole configuration. A running call keeps the one it started with."""
 
-    providers: dict[Name, Provider] = Field(min_length=1)
-    routes: dict[Name, Route] = Field(min_length=1)
-    agents: dict[Name, AgentSettings] = Field(min_length=1)
-    edges: Edges = Field(default_factory=Edges)
-    record: Record = Field(default_factory=Record)
-    limits: Limits = Field(default_factory=Limits)
-    public_url: Annotated[str | None, BeforeValidator(_without_slash)] = None
+    providers: Annotated[dict[Name, Provider], Rule(filled=True)]
+    routes: Annotated[dict[Name, Route], Rule(filled=True)]
+    agents: Annotated[dict[Name, AgentSettings], Rule(filled=True)]
+    edges: Edges = field(default_factory=Edges)
+    record: Record = field(default_factory=Record)
+    limits: Limits = field(default_factory=Limits)
+    public_url: Annotated[str | None, Before(_without_slash)] = None
 
-    _folder: Path = PrivateAttr(default_factory=Path)
-    _source: str = PrivateAttr(default="")
-    _warnings: tuple[str, ...] = PrivateAttr(default=())
+    _folder: Path = field(default_factory=Path, repr=False)
+    _source: str = field(default="", repr=False)
+    _warnings: tuple[str, ...] = field(default=(), repr=False)
 
     @property
     def folder(self) -> Path:
@@ -268,11 +252,12 @@ class Config(Section):
 
     def locate(self, folder: Path, source: str) -> None:
         """Say where it was read from; done once by the reader."""
-        self._folder, self._source = folder, source
+        object.__setattr__(self, "_folder", folder)
+        object.__setattr__(self, "_source", source)
 
     def warn(self, lines: Iterable[str]) -> None:
         """Keep the warnings; done once by the reader."""
-        self._warnings = tuple(lines)
+        object.__setattr__(self, "_warnings", tuple(lines))
 
     def path(self, name: str) -> Path:
         """A path named in the file, `~` expanded, made absolute against the file's folder."""

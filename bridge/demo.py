@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -88,8 +89,8 @@ async def _demo(audio: Path, out: Path, console: Console) -> tuple[Report, dict[
 
 def _config(urls: dict[str, str], out: Path) -> Config:
     config = embedded(emulators=urls, listen="127.0.0.1:0")
-    record = config.record.model_copy(update={"folder": str((out / "calls").absolute())})
-    return config.model_copy(update={"record": record})
+    record = replace(config.record, folder=str((out / "calls").absolute()))
+    return replace(config, record=record)
 
 
 def _newest(folder: Path, report: Report) -> dict[str, Any]:

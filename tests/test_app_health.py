@@ -6,6 +6,7 @@ import asyncio
 import email.utils
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -144,8 +145,8 @@ async def test_a_refused_credential_is_marked_and_its_provider_is_not(tmp_path: 
     """Entries one and two are the same service with two keys, of which the first was revoked."""
     notes = Notes()
     same = config(tmp_path, {"one": "key-revoked-0", "two": "key-of-two"})
-    two = same.providers["one"].model_copy(update={"api_key": same.providers["two"].api_key})
-    same = same.model_copy(update={"providers": {**same.providers, "two": two}})
+    two = replace(same.providers["one"], api_key=same.providers["two"].api_key)
+    same = replace(same, providers={**same.providers, "two": two})
     async with house(same, notes, one={"api_key": "key-of-two"}) as fakes:
         for _ in range(3):
             assert (await call()).unanswered == 0

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import fields, is_dataclass
+from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Annotated, Any, Union, get_args, get_origin
 
 import pytest
 import typer.main
-from pydantic import BaseModel
 
 from bridge import config as configuration
+from bridge import config_fields
 from bridge.cli import app
 from bridge.config import Config
 
@@ -23,12 +23,10 @@ ENV = dict.fromkeys(("OPENAI_API_KEY", "AZURE_VOICELIVE_API_KEY", "GEMINI_API_KE
 
 def keys(kind: Any) -> Iterator[str]:
     """Every key that may stand anywhere in the file."""
-    if isinstance(kind, type) and issubclass(kind, BaseModel):
-        for name, field in kind.model_fields.items():
+    if is_dataclass(kind):
+        for name, inner in config_fields.keys(kind).items():
             yield name
-            yield from keys(field.annotation)
-    elif isinstance(kind, type) and is_dataclass(kind):
-        yield from (field.name for field in fields(kind))
+            yield from keys(inner)
     elif get_origin(kind) is Annotated:
         yield from keys(get_args(kind)[0])
     elif get_origin(kind) is not None or isinstance(kind, type(Union)):
