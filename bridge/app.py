@@ -78,7 +78,7 @@ class Bridge:
         config, loop = self._config, asyncio.get_running_loop()
         for warning in config.warnings:
             log.warning(warning)
-        await loop.run_in_executor(None, resolve.preload, config, (PCMU,))
+        resolve.preload(config, (PCMU,))  # not in a thread: what a thread allocated stays with the process
         recordings = self._recordings(config)
         pacer = Pacer()
         self._cleanup.callback(pacer.close)

@@ -5,13 +5,12 @@ What people did wrong is one line on stderr and exit code 2; `--json` on every c
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bridge.cli_errors import UserError, for_people
+from bridge.cli_errors import UserError, told
 
 if TYPE_CHECKING:
     from audio.frame import Pcm
@@ -38,17 +37,7 @@ Folder = Annotated[Path | None, typer.Option("--folder", help="Folder of call re
 
 def main() -> None:
     """The console script."""
-    try:
-        app(prog_name="segue")
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except Exception as error:
-        lines = for_people(error)
-        if lines is None:
-            raise
-        for line in lines:
-            print(f"segue: {line}", file=sys.stderr)
-        sys.exit(2)
+    told(lambda: app(prog_name="segue"))
 
 
 @app.callback(invoke_without_command=True)
@@ -73,14 +62,11 @@ def serve(
 
     Without a configuration it uses the providers whose credentials are in the environment, or, without any,
     emulators."""
-    from bridge.cli_lean import spare
-
-    spare()
-    from bridge.cli_serve import command
+    from bridge.cli_lean import become_server
 
     if file is not None and config is not None:
         raise UserError(f"two configurations, {file} and {config}: name one")
-    raise typer.Exit(command(config or file, listen, log_level, as_json))
+    become_server(config or file, listen, log_level, as_json)
 
 
 @app.command(epilog="Example: segue check segue.yaml")

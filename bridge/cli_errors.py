@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import sys
+from collections.abc import Callable
 
 
 class UserError(Exception):
@@ -20,6 +21,21 @@ _KNOWN = (
     ("bridge.edges.media_ws", "EdgeError"),
     ("audio.files", "AudioFileError"),
 )
+
+
+def told(action: Callable[[], object]) -> None:
+    """Run what a command does. What people did wrong is told in a line each and ends the process with exit code 2."""
+    try:
+        action()
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Exception as error:
+        lines = for_people(error)
+        if lines is None:
+            raise
+        for line in lines:
+            print(f"segue: {line}", file=sys.stderr)
+        sys.exit(2)
 
 
 def for_people(error: Exception) -> list[str] | None:

@@ -3,7 +3,46 @@
 from __future__ import annotations
 
 import ctypes
+import json
+import os
 import sys
+from pathlib import Path
+
+from bridge.cli_errors import told
+
+# Modules are looked for where this process looked for them, and nowhere else.
+_PROGRAM = """\
+import json, sys
+sys.path[:], arguments = json.loads(sys.argv[1])
+from bridge.cli_lean import serve
+serve(*arguments)
+"""
+
+
+def become_server(file: Path | None, listen: str | None, level: str, as_json: bool) -> None:
+    """Serve in this process begun anew: same number, same environment, without what reads options, which would stay
+    loaded as long as the server runs (10 MiB)."""
+    arguments = (str(file) if file else None, listen, level, as_json)
+    if os.name != "posix":  # elsewhere a process cannot begin anew
+        serve(*arguments)
+        return
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # What follows the arguments is for people who list processes.
+    words = [_PROGRAM, json.dumps([sys.path, arguments]), *sys.argv]
+    os.execv(sys.executable, [sys.executable, "-P", "-c", *words])
+
+
+def serve(file: str | None, listen: str | None, level: str, as_json: bool) -> None:
+    """Load the server and run it; the process ends with its exit code."""
+
+    def action() -> None:
+        spare()
+        from bridge.cli_serve import command
+
+        sys.exit(command(Path(file) if file else None, listen, level, as_json))
+
+    told(action)
 
 
 def spare() -> None:

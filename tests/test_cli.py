@@ -201,7 +201,13 @@ def test_listen_prints_decisions(run: Run) -> None:
     assert all(set(event) == {"t", "type"} for event in events)
 
 
-def test_serve_mistakes(run: Run, tmp_path: Path) -> None:
+def test_serve_mistakes(tmp_path: Path) -> None:
+    def run(*words: str) -> tuple[int, str, str]:  # a process of its own: the server takes its place
+        done = subprocess.run(
+            [sys.executable, "-m", "bridge", *words], capture_output=True, text=True, timeout=30, cwd=tmp_path
+        )
+        return done.returncode, done.stdout, done.stderr
+
     assert "cannot be read" in one_line(run("serve", "--config", "absent.yaml"))
     (tmp_path / "a.yaml").write_text(GOOD)
     assert "name one" in one_line(run("serve", "a.yaml", "--config", "b.yaml"))

@@ -5,7 +5,6 @@ The shape of the result (schema 1) is described in docs/records.md.
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -342,7 +341,7 @@ class _Fold:
                 "links": sum(link["provider"] == name for link in self._links.values()),
                 "asks": len(asks),
                 "heard_ms": sum(ask["heard_ms"] or 0 for ask in asks),
-                "first_audio_ms": {"median": round(statistics.median(waits)), "worst": max(waits)} if waits else None,
+                "first_audio_ms": {"median": round(_median(waits)), "worst": max(waits)} if waits else None,
                 "faults": sum(fault.get("provider") == name for fault in self._lists["faults"]),
                 "tokens": _add_tokens(usage),
                 "seconds": round(sum(entry.get("seconds") or 0 for entry in usage), 3),
@@ -406,3 +405,9 @@ def _add_tokens(entries: Iterable[Mapping[str, Any]]) -> dict[str, int]:
 
 def _ms(ns: int) -> int:
     return round(ns / 1_000_000)
+
+
+def _median(values: list[int]) -> float:
+    """Of at least one. The module of the standard library would bring fractions and decimals into every server."""
+    ordered, middle = sorted(values), len(values) // 2
+    return ordered[middle] if len(values) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
