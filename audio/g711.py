@@ -7,6 +7,7 @@ u-law has two zeros (0xff and 0x7f): a sample of 0 is always written as 0xff.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Literal
 
@@ -34,25 +35,23 @@ def _alaw_values() -> Pcm:
     return np.where(code & 0x80, magnitude, -magnitude).astype(np.int16)
 
 
-def _every_sample() -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
-    """Sign and magnitude of all 16-bit samples in the order of their unsigned reading (0..32767, -32768..-1)."""
-    sample = np.arange(65536).astype(np.uint16).view(np.int16).astype(np.int64)
-    return sample < 0, np.where(sample < 0, ~sample, sample)
+def _codes(positive: Sequence[int], first: Sequence[int]) -> NDArray[np.uint8]:
+    """The code of every sample in the order of its unsigned reading (0..32767, -32768..-1). `positive`: the codes of
+    rising magnitude, each of which begins at its `first`; a negative one differs in its highest bit."""
+    up = b"".join(
+        bytes((code,)) * (last - begin) for code, begin, last in zip(positive, first, (*first[1:], 32768), strict=True)
+    )
+    return np.frombuffer(up + up[::-1].translate(bytes(code ^ 0x80 for code in range(256))), dtype=np.uint8)
 
 
 def _ulaw_codes() -> NDArray[np.uint8]:
-    negative, magnitude = _every_sample()
-    biased = np.minimum(magnitude, _ULAW_CLIP) + _ULAW_BIAS
-    segment = np.log2(biased).astype(np.int64) - 7
-    code = (segment << 4) | ((biased >> (segment + 3)) & 15)
-    return np.asarray(~np.where(negative, code | 0x80, code) & 0xFF, dtype=np.uint8)
+    first = [max(0, ((16 | step) << segment + 3) - _ULAW_BIAS) for segment in range(8) for step in range(16)]
+    return _codes(range(0xFF, 0x7F, -1), first)
 
 
 def _alaw_codes() -> NDArray[np.uint8]:
-    negative, magnitude = _every_sample()
-    segment = np.maximum(np.log2(np.maximum(magnitude, 1)).astype(np.int64) - 7, 0)
-    code = (segment << 4) | ((magnitude >> np.maximum(segment + 3, 4)) & 15)
-    return np.asarray(np.where(negative, code, code | 0x80) ^ 0x55, dtype=np.uint8)
+    first = [(step if segment == 0 else (16 | step) << segment - 1) << 4 for segment in range(8) for step in range(16)]
+    return _codes([code ^ 0x55 for code in range(0x80, 0x100)], first)
 
 
 _ULAW_DECODE = _ulaw_values()

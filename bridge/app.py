@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from random import Random
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import structlog
 from aiohttp import web
@@ -28,14 +28,15 @@ from bridge.app_log import Redactor
 from bridge.config import Config, ConfigError
 from bridge.config_checks import split_listen
 from bridge.edges.media_ws import MediaWs, Settings
-from bridge.shell import record_finish
 from bridge.shell.calls import Calls
 from bridge.shell.health import HealthBoard
 from bridge.shell.pacer import Pacer
-from bridge.shell.record import Recordings
 from bridge.shell.services import Services
 from bridge.shell.services import Watcher as Watcher
 from bridge.shell.tools import Webhooks
+
+if TYPE_CHECKING:
+    from bridge.shell.record import Recordings
 
 log = structlog.get_logger("segue.app")
 
@@ -97,6 +98,8 @@ class Bridge:
     def _recordings(self, config: Config) -> Recordings | None:
         if config.record.mode == "off":
             return None
+        from bridge.shell.record import Recordings  # noqa: PLC0415 - brings libsndfile, which others do without
+
         recordings = Recordings(config.path(config.record.folder), config.record.mode)
         self._cleanup.push_async_callback(asyncio.to_thread, recordings.close)
         return recordings
@@ -156,16 +159,28 @@ class Bridge:
         """Finish the records of calls whose process died, once; then remove those that are too old."""
         root = self._config.path(self._config.record.folder)
         if self._config.record.mode != "off" and root.is_dir():
-            for call in await asyncio.to_thread(record_finish.recover, root):
+            for call in await asyncio.to_thread(_recover, root):
                 log.warning("call of a process that died was recovered", call=call)
         while True:
             record = self._config.record
             folder = self._config.path(record.folder)
             if record.mode != "off" and record.keep is not None and folder.is_dir():
                 keep = timedelta(milliseconds=record.keep)
-                for call in await asyncio.to_thread(record_finish.expire, folder, keep, time.time()):
+                for call in await asyncio.to_thread(_expire, folder, keep, time.time()):
                     log.info("call record removed", call=call)
             await asyncio.sleep(_EXPIRE_EVERY)
+
+
+def _recover(root: Path) -> list[str]:
+    from bridge.shell import record_finish  # noqa: PLC0415 - likewise
+
+    return record_finish.recover(root)
+
+
+def _expire(folder: Path, keep: timedelta, now: float) -> list[str]:
+    from bridge.shell import record_finish  # noqa: PLC0415 - likewise
+
+    return record_finish.expire(folder, keep, now)
 
 
 def settings(config: Config) -> Settings:
@@ -247,10 +262,16 @@ async def _reload(bridge: Bridge, path: Path | None, asked: asyncio.Event) -> No
             log.warning("there is no configuration file to load again")
             continue
         try:
-            bridge.replace(await asyncio.to_thread(configuration.reload, bridge.config, path))
+            bridge.replace(await asyncio.to_thread(_read_again, bridge.config, path))
             log.info("configuration replaced", file=str(path))
         except ConfigError as error:
             log.error("configuration not replaced", file=str(path), problems=str(error).splitlines())
+
+
+def _read_again(old: Config, path: Path) -> Config:
+    config = configuration.reload(old, path)
+    resolve.preload(config, (PCMU,))
+    return config
 
 
 def _version(path: Path | None) -> tuple[int, int] | None:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import ssl
+import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 from bridge.cli_errors import told
 
@@ -20,17 +23,18 @@ serve(*arguments)
 
 
 def become_server(file: Path | None, listen: str | None, level: str, as_json: bool) -> None:
-    """Serve in this process begun anew: same number, same environment, without what reads options, which would stay
-    loaded as long as the server runs (10 MiB)."""
+    """Serve in this process begun anew: same number, same environment, same options of the interpreter, without what
+    reads our own, which would stay loaded as long as the server runs (10 MiB)."""
     arguments = (str(file) if file else None, listen, level, as_json)
-    if os.name != "posix":  # elsewhere a process cannot begin anew
+    if os.name != "posix" or not sys.executable or hasattr(sys, "frozen"):  # cannot begin anew, or is no interpreter
         serve(*arguments)
         return
     sys.stdout.flush()
     sys.stderr.flush()
     # What follows the arguments is for people who list processes.
     words = [_PROGRAM, json.dumps([sys.path, arguments]), *sys.argv]
-    os.execv(sys.executable, [sys.executable, "-P", "-c", *words])
+    options = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]  # as multiprocessing does
+    os.execv(sys.executable, [sys.executable, *options, "-P", "-c", *words])
 
 
 def serve(file: str | None, listen: str | None, level: str, as_json: bool) -> None:
@@ -46,9 +50,15 @@ def serve(file: str | None, listen: str | None, level: str, as_json: bool) -> No
 
 
 def spare() -> None:
-    """Load the logging library without what it looks for to draw tracebacks in colour: logs have plain ones, and the
-    drawing takes 4 MiB in every server. To be called before anything that logs is imported; whoever draws (`dial`,
-    `demo`) runs in another process, and finds it as before."""
+    """Load libraries without what a server does not need of them. To be called before anything else imports them; where
+    something has, they stay as they are."""
+    _logging_without_colours()
+    _http_without_certificates()
+
+
+def _logging_without_colours() -> None:
+    """What structlog looks for to draw tracebacks in colour takes 4 MiB, and logs have plain ones. Whoever draws
+    (`dial`, `demo`) runs in another process, and finds it as before."""
     if "structlog" in sys.modules or "rich" in sys.modules:
         return
     sys.modules["rich"] = None  # type: ignore[assignment]  # how Python is told that there is no such module
@@ -56,6 +66,39 @@ def spare() -> None:
         import structlog  # noqa: F401
     finally:
         del sys.modules["rich"]
+
+
+class _TrustsLater(ssl.SSLContext):
+    """Reads the system's certificates when its first connection is made, and is a plain context from then on."""
+
+    def wrap_bio(self, *given: Any, **named: Any) -> ssl.SSLObject:
+        self._read()
+        return self.wrap_bio(*given, **named)
+
+    def wrap_socket(self, *given: Any, **named: Any) -> ssl.SSLSocket:
+        self._read()
+        return self.wrap_socket(*given, **named)
+
+    def _read(self) -> None:
+        self.__class__ = ssl.SSLContext  # type: ignore[assignment]
+        self.set_default_verify_paths()
+
+
+def _http_without_certificates() -> None:
+    """aiohttp reads the system's certificates twice when it is imported, 2.5 MiB. Links and tools have a store of their
+    own (`bridge.shell.dialling`), made where something speaks TLS; what an operator's function of `turns.opinion` does
+    with aiohttp finds certificates as well, read when it first connects."""
+    if "aiohttp" in sys.modules:
+        return
+
+    def later(context: ssl.SSLContext) -> None:
+        context.__class__ = _TrustsLater
+
+    ssl.SSLContext.set_default_verify_paths = later  # type: ignore[method-assign, assignment]
+    try:
+        import aiohttp  # noqa: F401
+    finally:
+        del ssl.SSLContext.set_default_verify_paths
 
 
 def give_back() -> None:

@@ -5,9 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from pathlib import Path
 
-import soundfile
-
-from audio.files import check_audio, read_audio
+from audio.files import check_audio, read_audio, seconds_of
 from audio.frame import Format, encode
 
 NAMES = ("sorry", "rephrase", "hold", "goodbye", "message")
@@ -19,10 +17,10 @@ def find(say: str, folder: Path) -> Path:
     """The file of `say`: one of `NAMES`, or a path that counts from `folder`. A bare `sorry.wav` that is not there
     is Segue's own phrase of that name."""
     if not is_file(say):
-        return FOLDER / f"{say}.flac"
+        return FOLDER / f"{say}.wav"
     path = folder / Path(say).expanduser()
     if not path.exists() and "/" not in say and Path(say).stem in NAMES:
-        return FOLDER / f"{Path(say).stem}.flac"
+        return FOLDER / f"{Path(say).stem}.wav"
     return path
 
 
@@ -36,7 +34,7 @@ def problem(path: Path) -> str:
     wrong = check_audio(path)
     if wrong:
         return wrong
-    seconds = soundfile.info(str(path)).duration
+    seconds = seconds_of(path)
     if seconds > MAX_SECONDS:
         return f"{path} lasts {seconds:.1f} s; a phrase lasts up to {MAX_SECONDS:.0f} s"
     return ""

@@ -219,7 +219,7 @@ def make_phrases(voice: Voice, texts: dict[str, Any]) -> None:
     words = {}
     for name, text in texts["phrases"].items():
         clip = voice.speak(text, texts["speed"], 7)
-        soundfile.write(out / f"{name}.flac", to_int16(clip.wave), RATE)
+        soundfile.write(out / f"{name}.wav", to_int16(clip.wave), RATE)  # what a server reads without libsndfile
         words[name] = {"text": text, "words": [[word, ms(one), ms(two)] for word, one, two in clip.words]}
     write_json(out / "phrases.json", words)
 

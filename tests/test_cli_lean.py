@@ -18,6 +18,7 @@ import bridge.cli_serve
 assert "rich" not in sys.modules, "a server loads what draws tables"
 assert "pydantic" not in sys.modules, "a server loads a library that takes 9 MiB and checks one file"
 assert "matplotlib" not in sys.modules and "bridge.fakes" not in sys.modules
+assert "soundfile" not in sys.modules, "a server without records loads what reads FLAC"
 import rich.console, structlog
 give_back()
 try:
@@ -50,9 +51,52 @@ def test_a_server_is_the_process_that_was_started_without_what_reads_options(tmp
         if sys.platform == "linux":
             words = Path(f"/proc/{process.pid}/cmdline").read_text().split("\0")
             assert words[-4:] == ["segue", "serve", "--json", ""]
-            assert "pydantic" not in Path(f"/proc/{process.pid}/maps").read_text()
+            loaded = Path(f"/proc/{process.pid}/maps").read_text()
+            assert "pydantic" not in loaded and "sndfile" not in loaded and "numpy" in loaded
         process.terminate()
         assert process.wait(10) == 0
+
+
+TRUST = """
+import asyncio, ssl, sys
+from bridge.cli_lean import spare
+spare()
+import aiohttp
+from aiohttp import connector, web
+from bridge.fakes.tls import self_signed
+assert not connector._SSL_CONTEXT_VERIFIED.cert_store_stats()["x509"], "certificates were read"
+assert ssl.create_default_context().cert_store_stats()["x509"], "others find none"
+server, certificate = self_signed()
+
+async def main():
+    app = web.Application()
+    app.router.add_get("/", lambda request: asyncio.sleep(0, web.Response(text="hello")))
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=server)
+    await site.start()
+    url = f"https://127.0.0.1:{runner.addresses[0][1]}/"
+    async with aiohttp.ClientSession() as session:
+        try:
+            await session.get(url)
+            raise AssertionError("a stranger is trusted")
+        except aiohttp.ClientConnectorCertificateError:
+            pass
+        found = connector._SSL_CONTEXT_VERIFIED
+        assert type(found) is ssl.SSLContext and found.cert_store_stats()["x509"], "no certificates were read"
+        found.load_verify_locations(cadata=certificate.decode())
+        async with session.get(url) as answer:
+            print(await answer.text())
+    await runner.cleanup()
+
+asyncio.run(main())
+"""
+
+
+def test_certificates_are_read_when_somebody_needs_them() -> None:
+    done = subprocess.run([sys.executable, "-c", TRUST], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "hello\n"
 
 
 def test_a_logger_that_is_there_already_is_left_alone() -> None:

@@ -48,6 +48,6 @@ def test_a_wheel_holds_every_module_and_every_asset(tmp_path: Path) -> None:
         if path.suffix == ".py" or path.suffix in SUFFIXES
     }
     assert wanted - packed == set()
-    assert {"bridge/assets/segue.default.yaml", "bridge/assets/phrases/sorry.flac", "providers/models.yaml"} <= packed
+    assert {"bridge/assets/segue.default.yaml", "bridge/assets/phrases/sorry.wav", "providers/models.yaml"} <= packed
     assert {name.split("/")[0] for name in packed if not name.startswith("segue-")} == set(NAMES)
     assert any(name.endswith("/licenses/LICENSE") for name in packed)

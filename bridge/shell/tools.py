@@ -8,6 +8,7 @@ Whatever goes wrong becomes JSON that a model can read; nothing in it names the 
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Callable
 
 import aiohttp
@@ -16,6 +17,7 @@ import structlog
 
 from bridge.core.effects import RunTool
 from bridge.core.events import ToolDone
+from bridge.shell.dialling import tls_context
 from bridge.shell.endpoints import ToolEndpoint
 
 log = structlog.get_logger("segue.tools")
@@ -85,10 +87,10 @@ class Webhooks:
 
     async def _attempt(self, order: RunTool, endpoint: ToolEndpoint, body: bytes) -> ToolDone:
         headers = {**endpoint.headers, "Content-Type": "application/json", "Idempotency-Key": order.key}
-        timeout = aiohttp.ClientTimeout(total=endpoint.timeout_ms / 1000)
+        timeout, trust = aiohttp.ClientTimeout(total=endpoint.timeout_ms / 1000), _trust(endpoint.url)
         try:
             async with self._session.post(
-                endpoint.url, data=body, headers=headers, timeout=timeout, allow_redirects=False
+                endpoint.url, data=body, headers=headers, timeout=timeout, allow_redirects=False, ssl=trust
             ) as response:
                 answer = await _read(response)
                 return _result(order, response.status, answer)
@@ -98,6 +100,11 @@ class Webhooks:
             return _error(order, "the tool has no usable address")
         except (TimeoutError, aiohttp.ClientError):
             return ToolDone(order.call, UNKNOWN, "timeout")
+
+
+def _trust(url: str) -> ssl.SSLContext | bool:
+    """Links and tools share one store of certificates."""
+    return tls_context() if url.startswith("https:") else True
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes | None:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import soundfile
@@ -66,6 +71,33 @@ def test_a_wav_cut_short_gives_what_it_holds(tmp_path):
     write_audio(path, pcm, 8000)
     path.write_bytes(path.read_bytes()[:4044])
     assert np.array_equal(read_audio(path, 8000), pcm[:2000])
+
+
+def test_plain_wav_is_read_without_libsndfile_and_alike(tmp_path):
+    """Mono and stereo; also where the header of a stream claims more than there is."""
+    for channels in (1, 2):
+        path, pcm = tmp_path / f"{channels}.wav", noise(4000, channels)
+        write_audio(path, pcm, 8000)
+        data = bytearray(path.read_bytes())
+        data[4:8] = data[40:44] = b"\xff\xff\xff\xff"
+        (tmp_path / f"endless{channels}.wav").write_bytes(data)
+        np.save(tmp_path / f"{channels}.npy", pcm.reshape(len(pcm), -1))
+    program = (
+        "import sys, numpy as np; from audio.files import check_audio, read_audio, read_channels, seconds_of\n"
+        "for channels in '12':\n"
+        "    for name in channels, 'endless' + channels:\n"
+        "        pcm = np.load(channels + '.npy')\n"
+        "        assert np.array_equal(read_channels(name + '.wav', 8000), pcm), name\n"
+        "        assert np.abs(read_audio(name + '.wav', 8000) - pcm.mean(axis=1)).max() <= 0.5, name\n"
+        "        assert check_audio(name + '.wav') == '' and abs(seconds_of(name + '.wav') - 0.5) < 0.01, name\n"
+        "assert 'soundfile' not in sys.modules\n"
+    )
+    root = str(Path(__file__).parent.parent.parent)
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": root}, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
 
 
 def broken(folder, case):

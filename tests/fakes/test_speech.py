@@ -94,7 +94,7 @@ def test_phrases_have_sound_and_word_times() -> None:
     about = orjson.loads((ASSETS / "phrases" / "phrases.json").read_bytes())
     assert set(about) == {"sorry", "rephrase", "hold", "goodbye", "message"}
     for name, entry in about.items():
-        pcm = read_audio(ASSETS / "phrases" / f"{name}.flac", 24000)
+        pcm = read_audio(ASSETS / "phrases" / f"{name}.wav", 24000)
         assert [word for word, _, _ in entry["words"]] == entry["text"].split()
         for _, begin, end in entry["words"]:
             part = pcm[int(begin * 24) : int(end * 24)].astype(float)

@@ -69,7 +69,7 @@ def warm_up() -> None:
 @lru_cache(maxsize=1)
 def ear_for_product() -> Ear:
     """The one ear of this process that knows the phrases Segue comes with."""
-    return Ear({name: phrases.load(phrases.FOLDER / f"{name}.flac", PCMU) for name in phrases.NAMES})
+    return Ear({name: phrases.load(phrases.FOLDER / f"{name}.wav", PCMU) for name in phrases.NAMES})
 
 
 def heard(sound: bytes) -> list[Heard]:
