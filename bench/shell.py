@@ -47,6 +47,7 @@ class Engine:
     deadline = None
     playing = False
     ended = False
+    moved = True
 
     def __init__(self, answer: list[Any]) -> None:
         self.answer = answer

@@ -155,19 +155,19 @@ class Call:
         desk = self._desk
         desk.now = now
         due = self.timers.next
-        if due is not None and due <= now:
-            self._due(now)
-        if not self.ended:
+        if due is None or due > now or self._due(now):
             self._table[type(event)](event)
         out = desk.out
         if out:
             desk.out = []
         return out
 
-    def _due(self, now: int) -> None:
+    def _due(self, now: int) -> bool:
+        """What has fallen due by `now`. Whether the call goes on."""
         for name in self._desk.timers.due(now):
             if not self.ended:
                 self._timer(name)
+        return not self.ended
 
     def _take_out(self) -> list[Effect]:
         out = self._desk.out

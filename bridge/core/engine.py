@@ -11,7 +11,7 @@ from bridge.core.call import Call
 from bridge.core.effects import Close, Effect, Open, Send
 from bridge.core.events import CallerAudio, Event, FromLink, LinkDown
 from bridge.core.plan import CallSpec
-from providers.base import Dial, Failure, Target
+from providers.base import Audio, Dial, Failure, Target
 from providers.registry import codec_for
 from providers.translate import Translator
 
@@ -31,7 +31,8 @@ class Engine:
     """Feeds a `Call` and turns its commands into messages.
 
     The shell performs the returned actions in order; `Send` never appears among them, `Transmit` does instead.
-    `deadline` (ns) and `playing` (the pacer should pull) are valid after each call.
+    `deadline` (ns), `playing` (the pacer should pull) and `ended` are valid after each call, and can differ from what
+    they were before it only when it `moved` something.
     """
 
     def __init__(self, spec: CallSpec, targets: Mapping[str, Target], ears: TurnDetector | None = None) -> None:
@@ -43,6 +44,7 @@ class Engine:
         self.deadline: int | None = None
         self.playing = False
         self.ended = False
+        self.moved = True
 
     def start(self, now: int) -> list[Action]:
         effects = self._call.start(now)
@@ -50,14 +52,22 @@ class Engine:
         return self._translate(effects)
 
     def handle(self, event: Event, now: int) -> list[Action]:
-        due = self._timers.next
+        timers = self._timers
+        due = timers.next
         effects = self._call.handle(event, now)
-        if not effects and type(event) is CallerAudio and self._timers.next == due:
-            return []  # nearly every second frame: nothing fell due and nothing was said, so nothing is different
+        if type(event) is CallerAudio and timers.next == due and (due is None or due > now):
+            # Nearly every frame: nothing fell due, and nothing was decided but, in a turn, to send it on.
+            if not effects:
+                self.moved = False
+                return []
+            if len(effects) == 1 and type(effects[0]) is Send and type(effects[0].command) is Audio:
+                self.moved = False
+                return self._translate(effects)
         self._look()
         return self._translate(effects)
 
     def _look(self) -> None:
+        self.moved = True
         self.ended = ended = self._call.ended
         self.playing = self._playout.ready or self._playout.filling
         self.deadline = None if ended else self._timers.next

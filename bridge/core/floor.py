@@ -44,6 +44,7 @@ class Floor:
         finish: Callable[[str, str], None],
     ) -> None:
         self._desk = desk
+        self._tape, self._playout = desk.tape, desk.playout
         self._ears = ears
         self._links = links
         self._speaker = speaker
@@ -64,25 +65,29 @@ class Floor:
 
     def audio(self, event: CallerAudio) -> None:
         """One frame: to the tape, to the detector, and to the link while the turn is confirmed."""
-        desk, frame, turn = self._desk, event.frame, self.turn
-        desk.tape.append(frame.data)
+        frame, turn = event.frame, self.turn
+        self._tape.append(frame.data)
         if turn is not None and not turn.provisional:
             link = self._failover.active
             if link is not None and link.turn == turn.id:
                 self._links.send(link, Audio(frame.data))
-        for heard in self._ears.push(frame, desk.playout.left(desk.now)):
+        for heard in self._ears.push(frame, self._playout.left(self._desk.now)):
             self._turn_event(heard)
         if frame.concealed:
             self.concealed += frame.samples
         if self.opinions is not None:
             self.opinions.look()
-        self._frames += 1
-        if self._frames % KEYS_EVERY == 0:
-            keys = self._ears.digits()
-            if keys:
-                self.keys.heard(keys)
-            if self._frames % TRIM_EVERY == 0:
-                self._trim()
+        self._frames = frames = self._frames + 1
+        if not frames % KEYS_EVERY:
+            self._now_and_then(frames)
+
+    def _now_and_then(self, frames: int) -> None:
+        """What need not be looked at with every frame."""
+        keys = self._ears.digits()
+        if keys:
+            self.keys.heard(keys)
+        if not frames % TRIM_EVERY:
+            self._trim()
 
     def away(self) -> None:
         """The line was away: what the caller said before is a turn of its own. The tape has nothing of the gap, so

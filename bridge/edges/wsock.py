@@ -9,6 +9,7 @@ a message that is too long can be skipped as it streams in, where aiohttp has to
 from __future__ import annotations
 
 import asyncio
+from struct import Struct
 from typing import Final, Protocol
 
 try:
@@ -32,6 +33,9 @@ POLICY: Final = 1008
 TRY_AGAIN: Final = 1013
 
 
+_opening = Struct("!HH").unpack_from  # opcode and mask bit of a frame, and its length where that has two bytes
+
+
 class ProtocolError(Exception):
     """The peer broke RFC 6455; the connection cannot go on."""
 
@@ -47,20 +51,16 @@ class FrameParser:
         self._opcode = 0  # of the fragmented message; 0: none is open
         self._size = 0  # bytes of the fragmented message so far, skipped ones included
         self._final = True  # of the frame being discarded
+        self._midway = False  # something came before that belongs to what comes next
 
     def only(self, data: bytes) -> bytes | None:
         """The text message that `data` is, when it is one whole frame and nothing came before it, as nearly always for
         media. None says nothing: `feed` it."""
-        size = len(data)
-        if (
-            size > 8
-            and data[1] == 0xFE
-            and data[0] == 0x81
-            and size == (data[2] << 8 | data[3]) + 8
-            and not (self._buffer or self._opcode or self._discard)
-            and size <= self._max + 8
-        ):
-            return apply_mask(data[8:], data[4:8])
+        size = len(data) - 8
+        if size > 0 and not self._midway:
+            opening, length = _opening(data)
+            if opening == 0x81FE and length == size <= self._max:
+                return apply_mask(data[8:], data[4:8])
         return None
 
     def feed(self, data: bytes) -> list[tuple[int, bytes]]:
@@ -106,6 +106,7 @@ class FrameParser:
             self._frame(first, apply_mask(data[body : body + length], data[start:body]), out)
             position = body + length
         self._buffer = data[position:] if position else data
+        self._midway = bool(self._buffer or self._opcode or self._discard)
         return out
 
     def _check(self, first: int, length: int) -> None:

@@ -15,7 +15,6 @@ import contextlib
 import traceback
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from enum import Enum
 from functools import partial
 from typing import Any
@@ -41,6 +40,7 @@ from bridge.core.engine import Action, Engine, Transmit
 from bridge.core.events import CallerAudio, Event, Gone, LinkUp, Pulled, Remark, Suspect, Tick
 from bridge.core.plan import CallSpec
 from bridge.shell.apology import Apology
+from bridge.shell.call_health import CallHealth
 from bridge.shell.endpoints import ToolEndpoint
 from bridge.shell.leg import Leg
 from bridge.shell.pacer import Voice
@@ -85,8 +85,7 @@ class CallRunner:
         self._engine = engine
         self._leg = leg
         self._services = services
-        self._targets = targets
-        self._candidates = [targets[candidate.name] for candidate in spec.plan.candidates]
+        self._health = CallHealth(services.health, spec, targets)
         self._tools = tools or {}
         self._recorder: Recorder = recorder or NotRecorded()
         self._recorded = recorder is not None  # looked at on every frame, where even calls that do nothing add up
@@ -111,8 +110,8 @@ class CallRunner:
             Open: self._open,
             Close: self._close,
             Ping: self._ping,
-            Choose: self._choose,
-            Health: self._health,
+            Choose: lambda action: self.dispatch(self._health.choose(action, self._now)),
+            Health: lambda action: self._health.report(action, self._now),
             RunTool: self._run_tool,
             AskOpinion: self._ask_opinion,
             Transfer: self._transfer,
@@ -176,7 +175,8 @@ class CallRunner:
         self._busy = True
         try:
             feed(what, link)
-            self._settle()
+            if self._engine.moved:
+                self._settle()
             if self._queue:
                 self._take_queued()
         except Exception:
@@ -237,8 +237,9 @@ class CallRunner:
     def _perform(self, actions: Sequence[Action]) -> None:
         if self._recorded:
             self._recorder.actions(actions)
+        table = self._table
         for action in actions:
-            self._table[type(action)](action)
+            table[type(action)](action)
 
     def _settle(self) -> None:
         """What follows from the state the Engine is in now."""
@@ -336,31 +337,6 @@ class CallRunner:
 
     # -------------------------------------------------------------------------------------------------- actions: others
 
-    def _choose(self, action: Choose) -> None:
-        health = self._services.health
-        chosen = health.choose(
-            action.request,
-            self._candidates,
-            action.purpose,
-            action.exclude,
-            self._now,
-            self.spec.call_id,
-            action.owed,
-        )
-        if chosen.provider is not None:
-            chosen = replace(chosen, voice_db=health.voice_db(*self._voice_of(chosen.provider)))
-        self.dispatch(chosen)
-
-    def _health(self, action: Health) -> None:
-        target = self._targets[action.provider]
-        health = self._services.health
-        health.report(target, action.fault, action.first_audio_ms, self._now, action.link_age_ms)
-        if action.voice_db is not None:
-            health.heard(*self._voice_of(action.provider), action.voice_db)
-
-    def _voice_of(self, provider: str) -> tuple[Target, str]:
-        return self._targets[provider], self.spec.plan.candidate(provider).voice
-
     def _run_tool(self, action: RunTool) -> None:
         self._services.tools.run(self.spec.call_id, action, self._tools.get(action.name), self.dispatch)
 
@@ -413,7 +389,7 @@ class CallRunner:
             return
         self._stage = _Stage.OVER
         self._let_go()
-        self._services.health.leave(self.spec.call_id)
+        self._health.leave()
         now = self._tell_time()
         with contextlib.suppress(Exception):
             self._recorder.close(now)

@@ -31,6 +31,7 @@ class ScriptedEngine:
         self.deadline: int | None = None
         self.playing = False
         self.ended = False
+        self.moved = True
         self.inputs: list[tuple[int, Any]] = []
         self.on: dict[Any, Answer] = {}
         self.url = "ws://127.0.0.1:1/"
