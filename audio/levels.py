@@ -44,6 +44,16 @@ def speech_level(levels: bytes) -> tuple[float, int]:
     return 10.0 * math.log10(float(np.mean(10.0 ** (active / 10.0)))), len(active)
 
 
+STRETCH = 20  # blocks
+QUIET = 8  # stretches
+LONG = 20  # within a turn: fluent speech hardly lets the floor be heard
+LOUD = 20
+KNOWN = 3  # stretches after which the ceiling is known
+ONSET = 8  # blocks before a turn opens that may already be its speech
+RESTLESS_DB = 8.0
+GUESS = -55.0  # the floor of a line of which nothing is known
+
+
 class Background:
     """The noise under the speech: `floor` is its quiet side, `ceiling` how loud it gets by itself.
 
@@ -56,19 +66,10 @@ class Background:
 
     __slots__ = ("_blocks", "_known", "_loud", "_lowest", "_quiet", "ceiling", "floor", "highest", "reach")
 
-    STRETCH = 20  # blocks
-    QUIET = 8
-    LONG = 20  # within a turn: fluent speech hardly lets the floor be heard
-    LOUD = 20
-    KNOWN = 3  # stretches after which the ceiling is known
-    ONSET = 8  # blocks before a turn opens that may already be its speech
-    RESTLESS_DB = 8.0
-    GUESS = -55.0  # the floor of a line of which nothing is known
-
     def __init__(self) -> None:
-        self.floor = self.GUESS
-        self.ceiling = self.GUESS
-        self._quiet = [self.GUESS] * 2
+        self.floor = GUESS
+        self.ceiling = GUESS
+        self._quiet = [GUESS] * 2
         self._known = 0
         self._loud: list[float] = []
         self._lowest = 0.0
@@ -78,13 +79,13 @@ class Background:
 
     def push(self, level: float, turn: bool) -> None:
         """Counts one block in; `turn`: one is open. Whoever knows that a block holds no echo raises `highest`."""
-        if SILENT < level < self._lowest:
+        if level < self._lowest and level > SILENT:
             self._lowest = level
             if level < self.floor:
                 self.floor = level
-        self._blocks += 1
-        if self._blocks == self.STRETCH:
-            self._stretch(self.LONG if turn else self.QUIET)
+        self._blocks = blocks = self._blocks + 1
+        if blocks == STRETCH:
+            self._stretch(LONG if turn else QUIET)
 
     def _stretch(self, keep: int) -> None:
         self._blocks = 0
@@ -99,21 +100,21 @@ class Background:
         if self.highest > SILENT:
             if self.highest < self.reach:
                 self._loud.append(self.highest)
-                del self._loud[: -self.LOUD]
+                del self._loud[: -LOUD]
                 self._settle()
             self.highest = SILENT
 
     @property
     def restless(self) -> bool:
         """The background is known and gets much louder than its floor by itself."""
-        return self.ceiling > self.floor + self.RESTLESS_DB and len(self._loud) >= self.KNOWN
+        return self.ceiling > self.floor + RESTLESS_DB and len(self._loud) >= KNOWN
 
     def opened(self, reach: float) -> None:
         """A turn opened: what was loudest just before was its onset, not the background. What stays below `reach` dB
         for a whole stretch is background all the same; whoever hears the turn raises it with the turn's level."""
         self.highest = SILENT
         self.reach = reach
-        if self._blocks < self.ONSET and self._loud:
+        if self._blocks < ONSET and self._loud:
             self._loud.pop()
             self._settle()
 
@@ -123,5 +124,5 @@ class Background:
         self.reach = 0.0
 
     def _settle(self) -> None:
-        if len(self._loud) >= self.KNOWN:
+        if len(self._loud) >= KNOWN:
             self.ceiling = sorted(self._loud)[len(self._loud) * 3 // 4]

@@ -76,8 +76,11 @@ def _told(result: Result) -> str:
     cpu = "" if result.cpu_ms is None else f", {result.cpu_ms:.2f} ms CPU per call-second"
     delays = ", ".join(f"{name} {value:.2f}" for name, value in summary(result).items() if value is not None)
     late = f", {result.late} of {result.slots} slots late" if result.subject.startswith("segue") else ""
+    stood = f", carriers up to {result.behind_ms:.0f} ms behind"
+    if result.cpu_ms is not None:
+        stood += f", bridge without a core for up to {result.waited_ms:.0f} ms of 250"
     wrong = f"; {len(result.problems)} problems, first: {result.problems[0]}" if result.problems else ""
-    return f"{result.calls} calls, {result.subject}{cpu}, ms {delays}{late} (load {result.load:.1f}){wrong}"
+    return f"{result.calls} calls, {result.subject}{cpu}, ms {delays}{late} (load {result.load:.1f}{stood}){wrong}"
 
 
 def main() -> None:

@@ -49,6 +49,7 @@ class Carrier(Client):
         self.sent: dict[int, int] = {}
         self.heard: list[tuple[int, int]] = []
         self.clears = 0
+        self.behind = 0.0  # seconds by which a frame was sent late at worst: the carriers' own doing
         self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._loop = asyncio.get_running_loop()
         self._sid = f"MZ{number:032x}"
@@ -112,7 +113,8 @@ class Carrier(Client):
             self.transport.write(self.farewell() + masked(CLOSE, b"\x03\xe8"))
             self._loop.call_later(0.5, self.transport.close)
             return
-        self.sent[index % sound.NUMBERS] = time.monotonic_ns()
+        self.sent[index % sound.NUMBERS] = now = time.monotonic_ns()
+        self.behind = max(self.behind, now / 1e9 - self._begin - index * _FRAME_S)
         self.transport.write(self._frames[index])
         self._next = index + 1
         self._loop.call_at(self._begin + self._next * _FRAME_S, self._send)
@@ -134,7 +136,7 @@ class Carrier(Client):
         whole = self._next == len(self._frames)
         ear = asdict(self.ear)
         return {"call": self.number, "sent": list(self.sent.items()), "heard": self.heard, "clears": self.clears,
-                "whole": whole, **ear}  # fmt: skip
+                "behind": self.behind, "whole": whole, **ear}  # fmt: skip
 
 
 class Direct(Carrier):

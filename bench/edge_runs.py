@@ -57,6 +57,8 @@ class Result:
     strange: int = 0  # times something was said that was no reply: an apology
     gaps: list[tuple[float, float]] = field(default_factory=list)  # seconds since the run began, ms; first calls only
     clears: int = 0
+    behind_ms: float = 0.0  # by which a carrier sent a frame late at worst: how long the carriers stood still
+    waited_ms: float = 0.0  # the bridge was ready to run and had no core, in the worst quarter of a second
     load: float = 0.0  # of the machine, processes that wanted to run when the run began
     problems: list[str] = field(default_factory=list)
 
@@ -101,11 +103,13 @@ def _drive(load: subprocess.Popen[str], bridge: subprocess.Popen[str] | None, re
     assert load.stdin is not None
     load.stdin.write("go\n")
     load.stdin.flush()
-    peak = 0.0
+    peak, waited = 0.0, waited_ms(bridge.pid) if bridge is not None else 0.0
     while load.poll() is None:
         time.sleep(0.25)
         if bridge is not None and bridge.poll() is None:
             peak = max(peak, memory_mib(bridge.pid))
+            before_that, waited = waited, waited_ms(bridge.pid)
+            result.waited_ms = max(result.waited_ms, waited - before_that)
     if load.returncode:
         raise RuntimeError("the carriers failed")
     if bridge is not None:
@@ -128,6 +132,7 @@ def _evaluate(result: Result, provider: dict[str, Any], carriers: dict[str, Any]
         result.outward += outward
         result.replies += len(outward)
         result.clears += call["clears"]
+        result.behind_ms = max(result.behind_ms, call["behind"] * 1000)
         if call["call"] < result.calls:
             result.slots += call["slots"]
             result.late += call["late"]
@@ -205,6 +210,14 @@ def cpu_ms(pid: int) -> float:
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     ticks = int(fields[11]) + int(fields[12])
     return ticks * 1000 / os.sysconf("SC_CLK_TCK")
+
+
+def waited_ms(pid: int) -> float:
+    """How long the process has been ready to run without a core to run on (schedstat(5)); 0 where nobody counts."""
+    try:
+        return int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e6
+    except (OSError, IndexError):
+        return 0.0
 
 
 def memory_mib(pid: int) -> float:

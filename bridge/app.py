@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -29,6 +28,7 @@ from bridge.config import Config, ConfigError
 from bridge.config_checks import split_listen
 from bridge.edges.media_ws import MediaWs, Settings
 from bridge.shell.calls import Calls
+from bridge.shell.garbage import Garbage
 from bridge.shell.health import HealthBoard
 from bridge.shell.pacer import Pacer
 from bridge.shell.services import Services
@@ -87,13 +87,13 @@ class Bridge:
         self._cleanup.push_async_callback(tools.close)
         self._health = HealthBoard(Random(), paces=config.paces())
         services = Services(self._health, pacer, tools, watchers=self._watchers)
-        self.calls = Calls(services, config.limits.max_calls, recordings)
+        garbage = Garbage()
+        self._cleanup.callback(garbage.close)
+        self.calls = Calls(services, config.limits.max_calls, recordings, garbage)
         self.board = Board(config, self.calls)
         await self._listen(config)
         self._housekeeper = loop.create_task(self._keep_house(), name="housekeeping")
-        gc.collect()
-        gc.freeze()  # what is there now stays: no collection looks at it while calls run
-        self._cleanup.callback(gc.unfreeze)
+        garbage.begin()
 
     def _recordings(self, config: Config) -> Recordings | None:
         if config.record.mode == "off":

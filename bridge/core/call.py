@@ -169,6 +169,14 @@ class Call:
                 self._timer(name)
         return not self.ended
 
+    def release(self) -> None:
+        """Let go of everything; nothing may be asked any more. The parts know each other, and what goes round in
+        circles is otherwise found by the garbage collector only, which holds up every call."""
+        for part in (
+            self._links, self._speaker, self._asks, self._tools, self._failover, self._replies, self._floor, self
+        ):  # fmt: skip
+            vars(part).clear()
+
     def _take_out(self) -> list[Effect]:
         out = self._desk.out
         if out:

@@ -66,6 +66,11 @@ class Engine:
         self._look()
         return self._translate(effects)
 
+    def release(self) -> None:
+        """The call has ended and nothing will be asked: see `Call.release`."""
+        self._call.release()
+        self._translators.clear()
+
     def _look(self) -> None:
         self.moved = True
         self.ended = ended = self._call.ended

@@ -13,6 +13,7 @@ from bridge.core.engine import Engine
 from bridge.core.events import Drain, Event
 from bridge.core.plan import CallSpec
 from bridge.shell.endpoints import ToolEndpoint
+from bridge.shell.garbage import Garbage
 from bridge.shell.leg import Leg
 from bridge.shell.recording import Recorder
 from bridge.shell.runner import CallRunner
@@ -47,10 +48,13 @@ class Counters:
 
 class Calls:
     """Starts calls and knows them until they are over. `max_calls` may be changed at any time; it only concerns new
-    calls. `records` None: nothing is recorded."""
+    calls. `records` None: nothing is recorded. `garbage` is told how many run."""
 
-    def __init__(self, services: Services, max_calls: int, records: Records | None = None) -> None:
+    def __init__(
+        self, services: Services, max_calls: int, records: Records | None = None, garbage: Garbage | None = None
+    ) -> None:
         self._services = services
+        self._garbage = garbage
         self.max_calls = max_calls
         self._records = records
         self._calls: dict[str, CallRunner] = {}
@@ -77,6 +81,8 @@ class Calls:
         self._calls[spec.call_id] = runner
         self._counters.started += 1
         runner.finished.add_done_callback(lambda _: self._ended(spec.call_id))
+        if self._garbage is not None:
+            self._garbage.started()
         runner.start()
         return runner
 
@@ -109,3 +115,5 @@ class Calls:
     def _ended(self, call_id: str) -> None:
         del self._calls[call_id]
         self._counters.ended += 1
+        if self._garbage is not None:
+            self._garbage.ended(len(self._calls))

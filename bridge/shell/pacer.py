@@ -29,6 +29,9 @@ _STEP = PERIOD // PLACES
 _CHOICE = PLACES // 4
 
 
+def _nobody(_: int) -> None: ...
+
+
 class Voice:
     """One call's place on the grid. `pull(frames)` is called when that many frames of 20 ms are due; whoever sends
     audio says so with `sent`. `until`: loop time up to which the caller has audio."""
@@ -52,6 +55,10 @@ class Voice:
     def cleared(self) -> None:
         """What was sent and not yet heard was thrown away."""
         self.until = 0
+
+    def forget(self) -> None:
+        """Nobody is to be pulled from any more."""
+        self.pull = _nobody
 
     def due(self, now: int) -> int:
         """Frames to send now. Half a slot of grace, because a grid point rarely falls exactly when a frame runs out."""
@@ -116,8 +123,11 @@ class Pacer:
 
     def _arm(self) -> None:
         """Have the timer at the earliest pull of any place that is taken."""
-        due = min((at for at, voices in zip(self._next, self._voices, strict=True) if voices), default=None)
-        if due is None:
+        due = 0
+        for at, voices in zip(self._next, self._voices, strict=True):
+            if voices and (at < due or not due):
+                due = at
+        if not due:
             return
         if self._timer is not None:
             if self._timer_at <= due:

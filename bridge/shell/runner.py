@@ -21,21 +21,7 @@ from typing import Any
 
 import structlog
 
-from bridge.core.effects import (
-    AskOpinion,
-    Choose,
-    ClearLeg,
-    Close,
-    Emit,
-    HangUp,
-    Health,
-    Note,
-    Open,
-    Ping,
-    RunTool,
-    SendMark,
-    Transfer,
-)
+from bridge.core import effects as fx
 from bridge.core.engine import Action, Engine, Transmit
 from bridge.core.events import CallerAudio, Event, Gone, LinkUp, Pulled, Remark, Suspect, Tick
 from bridge.core.plan import CallSpec
@@ -61,6 +47,9 @@ class _Stage(Enum):
     RUNNING = "running"
     APOLOGISING = "apologising"  # the Engine failed; the last rung's phrase is being played
     OVER = "over"
+
+
+_RUNNING = _Stage.RUNNING  # a member of an enumeration is looked up slowly
 
 
 class CallRunner:
@@ -102,20 +91,20 @@ class CallRunner:
         self._sockets: dict[int, LinkSocket] = {}
         self._reason = ""
         self._table: dict[type, Callable[[Any], None]] = {
-            Emit: self._emit,
+            fx.Emit: self._emit,
             Transmit: self._transmit,
-            Note: self._note,
-            ClearLeg: self._clear,
-            SendMark: lambda action: leg.mark(action.name),
-            Open: self._open,
-            Close: self._close,
-            Ping: self._ping,
-            Choose: lambda action: self.dispatch(self._health.choose(action, self._now)),
-            Health: lambda action: self._health.report(action, self._now),
-            RunTool: self._run_tool,
-            AskOpinion: self._ask_opinion,
-            Transfer: self._transfer,
-            HangUp: self._hang_up,
+            fx.Note: self._note,
+            fx.ClearLeg: self._clear,
+            fx.SendMark: lambda action: leg.mark(action.name),
+            fx.Open: self._open,
+            fx.Close: self._close,
+            fx.Ping: self._ping,
+            fx.Choose: lambda action: self.dispatch(self._health.choose(action, self._now)),
+            fx.Health: lambda action: self._health.report(action, self._now),
+            fx.RunTool: self._run_tool,
+            fx.AskOpinion: self._ask_opinion,
+            fx.Transfer: self._transfer,
+            fx.HangUp: self._hang_up,
         }
 
     # ------------------------------------------------------------------------------------------------- from the outside
@@ -170,7 +159,7 @@ class CallRunner:
     # ---------------------------------------------------------------------------------------------- one input at a time
 
     def _take(self, feed: Callable[[Any, int], None], what: Any, link: int) -> None:
-        if self._stage is not _Stage.RUNNING:
+        if self._stage is not _RUNNING:
             return
         self._busy = True
         try:
@@ -284,26 +273,26 @@ class CallRunner:
 
     # ----------------------------------------------------------------------------------------------------- actions: leg
 
-    def _emit(self, action: Emit) -> None:
+    def _emit(self, action: fx.Emit) -> None:
         data = action.data
         self._leg.send(data)
         self._voice.sent(len(data) * 1_000_000_000 // self._bytes_per_second, self._now)
 
-    def _clear(self, _: ClearLeg) -> None:
+    def _clear(self, _: fx.ClearLeg) -> None:
         self._leg.clear()
         self._voice.cleared()
 
-    def _transfer(self, action: Transfer) -> None:
+    def _transfer(self, action: fx.Transfer) -> None:
         self._reason = self._reason or "transferred"
         self._leg.transfer(action.target)
 
-    def _hang_up(self, action: HangUp) -> None:
+    def _hang_up(self, action: fx.HangUp) -> None:
         self._reason = action.reason
         self._leg.hang_up(action.reason)
 
     # --------------------------------------------------------------------------------------------------- actions: links
 
-    def _open(self, action: Open) -> None:
+    def _open(self, action: fx.Open) -> None:
         link = action.link
         try:
             dial = self._engine.dial(link)
@@ -325,26 +314,26 @@ class CallRunner:
         if socket is not None:
             socket.write(action.messages)
 
-    def _ping(self, action: Ping) -> None:
+    def _ping(self, action: fx.Ping) -> None:
         socket = self._sockets.get(action.link)
         if socket is not None:
             socket.ping(action.budget_ms)
 
-    def _close(self, action: Close) -> None:
+    def _close(self, action: fx.Close) -> None:
         socket = self._sockets.pop(action.link, None)
         if socket is not None:
             socket.close()
 
     # -------------------------------------------------------------------------------------------------- actions: others
 
-    def _run_tool(self, action: RunTool) -> None:
+    def _run_tool(self, action: fx.RunTool) -> None:
         self._services.tools.run(self.spec.call_id, action, self._tools.get(action.name), self.dispatch)
 
-    def _ask_opinion(self, action: AskOpinion) -> None:
+    def _ask_opinion(self, action: fx.AskOpinion) -> None:
         spec = self.spec
         self._services.opinions.ask(spec.call_id, spec.agent.turns.opinion, action, spec.leg, self.dispatch)
 
-    def _note(self, note: Note) -> None:
+    def _note(self, note: fx.Note) -> None:
         if note.kind == "fault":
             log.warning("fault", call=self.spec.call_id, **note.fields)
         elif note.kind == "call_ended":
@@ -396,3 +385,10 @@ class CallRunner:
         log.info("call ended", call=self.spec.call_id, reason=reason, seconds=round((now - self._begun) / 1e9, 1))
         if not self.finished.done():
             self.finished.set_result(reason)
+        self._loop.call_soon(self._release)  # the engine may be at work
+
+    def _release(self) -> None:
+        """So that memory is given back at once, see `bridge.shell.garbage`."""
+        self._engine.release()
+        self._table.clear()
+        self._voice.forget()

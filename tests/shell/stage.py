@@ -37,6 +37,8 @@ class ScriptedEngine:
         self.url = "ws://127.0.0.1:1/"
         self._inside = False
 
+    def release(self) -> None: ...
+
     def _answer(self, kind: Any, what: Any, now: int) -> list[Action]:
         assert not self._inside, "re-entered"
         self._inside = True
