@@ -75,6 +75,7 @@ class Playout:
         self._mark_count = 0
         self._pending: dict[str, tuple[int, int]] = {}
         self._filled_ns = 0
+        self._silent = False  # all was heard, and nothing has changed since
         self.filling = False  # what `fill` asks for is sent
         self.held = False
 
@@ -86,6 +87,7 @@ class Playout:
         if track is None:
             track = self._known[key] = Track(key)
             self._tracks.append(track)
+            self._silent = False
         track.chunks.append(data)
         track.pushed += len(data) // self._width
 
@@ -117,7 +119,7 @@ class Playout:
         track = self._known.get(key)
         if track is None:
             return
-        track.done = False
+        track.done = self._silent = False
         if track not in self._tracks:
             self._tracks.append(track)
         if data:
@@ -265,10 +267,13 @@ class Playout:
 
     def left(self, now: int) -> int:
         """Samples still to be heard: unsent and sent ahead."""
+        if self._silent:  # asked with every caller frame
+            return 0
         ahead = self._sent - self._anchor - (now - self._anchor_ns) * self._rate // 1_000_000_000
         left = ahead if ahead > 0 else 0
         for track in self._tracks:
             left += track.pushed - track.sent
+        self._silent = not left and not self._tracks
         return left
 
     def marked(self, name: str, now: int) -> int:
@@ -281,6 +286,7 @@ class Playout:
         if late <= LATE_MARK_NS:
             return 0
         self._anchor, self._anchor_ns = position, now
+        self._silent = False
         self._pending = {key: (at, when + late) for key, (at, when) in self._pending.items()}
         return late
 

@@ -60,9 +60,10 @@ class Engine:
             if not effects:
                 self.moved = False
                 return []
-            if len(effects) == 1 and type(effects[0]) is Send and type(effects[0].command) is Audio:
+            first = effects[0]
+            if len(effects) == 1 and type(first) is Send and type(first.command) is Audio:
                 self.moved = False
-                return self._translate(effects)
+                return self._transmit(first)
         self._look()
         return self._translate(effects)
 
@@ -98,16 +99,17 @@ class Engine:
         """Where link `link`, just opened, is to be dialled."""
         return self._translators[link].dial()
 
+    def _transmit(self, send: Send) -> list[Action]:
+        translator = self._translators.get(send.link)
+        messages = translator.encode(send.command) if translator is not None else None
+        return [Transmit(send.link, messages)] if messages else []
+
     def _translate(self, effects: list[Effect]) -> list[Action]:
         actions: list[Action] = []
         for effect in effects:
             kind = type(effect)
             if kind is Send:
-                translator = self._translators.get(effect.link)  # type: ignore[union-attr]
-                if translator is not None:
-                    messages = translator.encode(effect.command)  # type: ignore[union-attr]
-                    if messages:
-                        actions.append(Transmit(effect.link, messages))  # type: ignore[union-attr]
+                actions += self._transmit(effect)  # type: ignore[arg-type]
                 continue
             if kind is Open:
                 target = self._targets[effect.provider]  # type: ignore[union-attr]
