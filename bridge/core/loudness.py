@@ -3,8 +3,12 @@
 The first provider's voice of a call sets the level and passes untouched; every other one is brought to it. (A fixed
 target would have to change that one as well: every call would pay for what only a switch needs.) Local phrases are
 brought to it too; one that comes before any voice to the level the first choice is known to have. A voice's level is
-that of its active speech, from the outlines of its replies; what other calls heard of it comes with `Chosen`. A voice
-nobody has heard is judged by what is here of it when it begins, and corrected quickly while little is known.
+that of its active speech, from the outlines of its replies; what other calls heard of it comes with `Chosen`.
+
+A voice nobody has heard is judged by what is here of it before its first frame is sent. Some of a few words' level is
+the words'. So the difference is believed in the measure of what is known (the mean of what it may be, given what was
+measured and how far voices lie apart), and the gain moves the faster the less is known: within the first syllables it
+is where it stays.
 """
 
 from __future__ import annotations
@@ -18,14 +22,18 @@ from audio.levels import speech_level
 from bridge.core.desk import Desk
 
 LIMIT_DB = 9.0  # the most a voice is changed, either way
-MATCHED_DB = 1.0  # voices nearer than this are left as they are
-SURE = 1000 // STEP_MS  # steps of speech after which a voice is known
-SPREAD_DB = 2.0  # how far a voice's first second lies from its level: standard deviation, measured on the test voice
-TOLD = 10 * SURE  # what other calls heard counts like this many steps
-MOST = 30 * SURE  # the past counts like this many
-LOOK_MS = 500  # how often the gain of a known voice is looked at
-DRIFT_DB_S = 1.5  # how fast it may change
-CATCH_UP_DB_S = 20.0  # ... while the voice is not known
+MATCHED_DB, SEEMS_DB = 1.0, 2.0  # voices nearer than this are left as they are: known ones, and where it only seems so
+SECOND = 1000 // STEP_MS  # steps
+VARIETY_DB = 10.0  # how far voices lie apart, rather too wide: standard deviation
+# How far the level of a stretch lies from its voice's: root mean square after a second of active speech, falling with
+# this power of the time. Measured on the emulators' voice and the agents of 16 recorded calls: 9.9 dB after 0.1 s, 3.4
+# after 0.2 s, 2.0 after 0.4 s, 1.5 after 0.8 s; no better with another weighting, or with a percentile of the levels.
+SPREAD_DB, SPREAD_FALLS = 1.2, 0.75
+TOLD = 10 * SECOND  # what other calls heard counts like this many steps
+MOST = 30 * SECOND  # the past counts like this many
+DRIFT_DB_S = 1.5  # how fast the gain of a known voice may change
+HASTE, HASTE_DB_S = 6.0, 100.0  # that of others: so many dB a second per dB of doubt squared; at most so fast
+MOVE_DB = 0.75  # the gain is looked at when it may have changed by this
 
 
 @dataclass(slots=True)
@@ -43,7 +51,7 @@ class Voice:
     @property
     def doubt(self) -> float:
         """Standard deviation of the level, dB."""
-        return SPREAD_DB * math.sqrt(SURE / self.steps)
+        return SPREAD_DB * math.pow(SECOND / self.steps, SPREAD_FALLS)
 
 
 class Loudness:
@@ -62,7 +70,7 @@ class Loudness:
         self._outline: Envelope | None = None
         self._seen = 0  # samples of the outline that the gain due was made from
         self._due = 0.0
-        self._known = False
+        self._pace = HASTE_DB_S  # dB a second
         self._look = 0  # samples until the gain is looked at again
 
     def told(self, provider: str, level: float | None) -> None:
@@ -112,24 +120,22 @@ class Loudness:
         rate, now = self._desk.spec.leg.rate, self._volume.db
         if self._outline is not None and self._outline.samples != self._seen:
             self._judge()
-        if self._known:
-            self._look = rate * LOOK_MS // 1000
-            most = DRIFT_DB_S * LOOK_MS / 1000
-        else:
-            most = CATCH_UP_DB_S * samples / rate
+        most = max(MOVE_DB, self._pace * samples / rate)
         self._volume.turn(max(now - most, min(now + most, self._due)))
+        self._look = int(rate * MOVE_DB / self._pace)
 
     def _judge(self) -> None:
-        """Find the gain that brings the present voice to the level of the first. What may only seem so is not begun
-        with: the first words of an unknown voice say little. What was begun with wants half the proof to go on."""
+        """Find the gain that brings the present voice to the level of the first."""
         mine, first = self._heard(), self._voices.get(self._reference) or self._usual
-        self._known = mine.steps >= SURE
         self._seen = self._outline.samples if self._outline is not None else 0
         if not mine.steps or first is None or not first.steps:
+            self._pace = HASTE_DB_S
             return
-        gain = first.level - mine.level
-        doubt = math.hypot(mine.doubt, first.doubt) / (2 if self._due else 1)
-        self._due = max(-LIMIT_DB, min(LIMIT_DB, gain)) if abs(gain) >= MATCHED_DB + doubt else 0.0
+        self._pace = max(DRIFT_DB_S, min(HASTE_DB_S, HASTE * mine.doubt**2))
+        doubt = math.hypot(mine.doubt, first.doubt)
+        gain = (first.level - mine.level) * VARIETY_DB**2 / (VARIETY_DB**2 + doubt**2)
+        if self._due or abs(gain) >= min(SEEMS_DB, MATCHED_DB + doubt):  # what was begun is kept true
+            self._due = max(-LIMIT_DB, min(LIMIT_DB, gain))
 
     def _heard(self) -> Voice:
         """The present voice, what is here of its present reply included."""
@@ -146,4 +152,4 @@ class Loudness:
 def measured(outline: Envelope) -> float | None:
     """The level of a voice as one reply has it, where there is enough of it to go by."""
     level, steps = speech_level(outline.levels)
-    return round(level, 1) if steps >= SURE else None
+    return round(level, 1) if steps >= SECOND else None

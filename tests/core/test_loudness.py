@@ -70,7 +70,8 @@ def change_db(stage: HumStage) -> float:
 @pytest.mark.parametrize("db", [-9, -6, -4, -2, 0, 2, 4, 6, 9])
 def test_the_step_of_level_at_a_switch(format: Format, standby: str, known: bool, db: float) -> None:
     stage = switched(format, db, known, standby)
-    assert abs(change_db(stage)) <= (1.5 if known and abs(db) > 2 else 3.0)
+    # A hum has no words whose level could be taken for the voice's: the step stays only where it may be the words'.
+    assert abs(change_db(stage)) <= (0.3 if known else 2.1 if abs(db) == 2 else 0.6)
     assert stage.steps()[0] <= stage.smooth()
 
 
@@ -134,7 +135,13 @@ def test_what_is_raised_does_not_clip(format: Format) -> None:
     sound = np.abs(stage.pcm()[began:])
     assert np.percentile(sound[: 8 * 1500], 95) > 1500 * 1.8  # it was raised
     assert 25_000 < sound.max() < 32768 * 10 ** (-0.8 / 20)  # its cracks were bent, not raised into the stop
-    assert np.count_nonzero(sound == sound.max()) <= 32  # of 80; a hard stop would flatten 56
+    at = np.flatnonzero(sound > 20_000)
+    cracks = np.split(sound[at], np.flatnonzero(np.diff(at) > 400) + 1)
+    assert len(cracks) > 1
+    for crack in cracks:
+        # Encoded at any level, up to 14 of the 80 samples of an unhurt crack share the topmost code; a hard stop would
+        # flatten 41 or more.
+        assert np.count_nonzero(crack == crack.max()) <= 14
 
 
 def test_phrases_come_at_the_level_of_the_voice() -> None:
