@@ -12,7 +12,8 @@ from bridge.core.call import Call
 from bridge.core.effects import Choose, Effect, Open, Send
 from bridge.core.events import CallerAudio, Chosen, Event, FromLink, LinkUp, Pulled, Tick
 from bridge.core.plan import Agent, CallSpec, Candidate, Plan
-from providers.base import Ask, Capabilities, Configure, Ready, ReplyAudio, ReplyComplete, ReplyEnded, ReplyStarted
+from providers.base import Ask, Configure, Ready, ReplyAudio, ReplyComplete, ReplyEnded, ReplyStarted
+from providers.codec import Capabilities
 
 SLOT = 20_000_000
 

@@ -36,7 +36,7 @@ from bridge.shell.health import HealthBoard
 from bridge.shell.pacer import Pacer, Voice
 from bridge.shell.runner import CallRunner
 from bridge.shell.services import Services
-from providers.base import Capabilities, Dial, Target
+from providers.codec import Capabilities, Dial, Target
 
 ROUNDS = 5
 

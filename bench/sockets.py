@@ -35,7 +35,8 @@ from websockets.uri import parse_uri
 
 from bridge.shell.frames import measure
 from bridge.shell.socket import Handler, connect
-from providers.base import Dial, Failure
+from providers.base import Failure
+from providers.codec import Dial
 
 UP = json.dumps({"type": "input_audio_buffer.append", "audio": base64.b64encode(os.urandom(160)).decode()})
 DOWN = json.dumps(

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 from audio.turns import TurnSettings
 from bridge.config_fields import Before, Rule, Secret, Section
 from bridge.core.plan import Deadlines, Line
-from providers.base import Target
+from providers.codec import Target
 
 UNITS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)\s*")

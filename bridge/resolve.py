@@ -13,7 +13,8 @@ from bridge.config_checks import PLACEHOLDER
 from bridge.config_model import BUILT_IN_TOOLS, AgentSettings, Config, LastRungSettings, Route, ToolSettings
 from bridge.core.plan import Agent, CallSpec, Candidate, LastRung, Plan, Silence, Tool
 from bridge.shell.endpoints import ToolEndpoint
-from providers.base import Target, ToolSpec
+from providers.base import ToolSpec
+from providers.codec import Target
 from providers.registry import capabilities_for
 
 OWN_PHRASE = "last_rung"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from providers.base import Failure, Fault, FaultClass, HttpRefusal, NetworkError, SocketClosed
 from providers.secrets import redact
@@ -189,6 +190,13 @@ def error_fault(code: str, type: str, message: str, secrets: Iterable[str] = ())
     """Classify an error event, or the error of a failed response. Unknown words count as the server's fault."""
     kind = error_class(code, type, message) or _OVERLOADED
     return Fault(kind, _reason(message or code or type, secrets), code or type, retry_after_in(message))
+
+
+def error_of(error: Any, secrets: Iterable[str] = ()) -> Fault:
+    """Classify the `error` of a message: an object, in some dialects text."""
+    if isinstance(error, dict):
+        return error_fault(text_of(error, "code"), text_of(error, "type"), text_of(error, "message"), secrets)
+    return error_fault("", "", error if isinstance(error, str) else "no reason given", secrets)
 
 
 def socket_fault(failure: SocketClosed, secrets: Iterable[str] = ()) -> Fault:

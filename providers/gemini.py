@@ -23,7 +23,6 @@ from providers.base import (
     Cancel,
     Command,
     Configure,
-    Dial,
     EndTurn,
     Event,
     Expiring,
@@ -39,12 +38,12 @@ from providers.base import (
     Seed,
     Session,
     SocketClosed,
-    Target,
     ToolCancelled,
     ToolOutput,
     Truncate,
     UsageReported,
 )
+from providers.codec import Dial, Target
 from providers.faults import error_fault, failure_fault
 from providers.gemini_replies import GeminiReplies
 from providers.gemini_setup import OPTIONS, dial_for, history_turns, model_path, note_of, setup_message

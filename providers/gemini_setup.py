@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from providers.address import option, websocket_url, with_headers
-from providers.base import Dial, HistoryItem, Session, Speech, Target, Text, ToolSpec, ToolUse
+from providers.base import HistoryItem, Session, Speech, Text, ToolSpec, ToolUse
+from providers.codec import Dial, Target
 from providers.models import Model
 from providers.wire import Json
 

@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from audio.frame import Format
-from providers.base import Capabilities, Target
+from providers.codec import Capabilities, Target
 
 NOTICE_DAYS = 60
 

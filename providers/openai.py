@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from audio.frame import Format
 from providers.address import check_options, option, websocket_url, with_headers, with_query
-from providers.base import Dial, Target
+from providers.codec import Dial, Target
 from providers.dialect import GA, Setup
 from providers.models import capabilities, lookup
 from providers.realtime import RealtimeCodec

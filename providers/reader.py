@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any
 
 import orjson
 
@@ -27,13 +27,12 @@ from providers.base import (
     UsageReported,
 )
 from providers.dialect import Dialect
-from providers.faults import error_class, error_fault, is_benign
-from providers.replies import CallerTurns, Replies, Reply, settle_complete, wake
+from providers.faults import error_class, error_of, is_benign
+from providers.replies import CallerTurns, Outcome, Replies, Reply, outcome_of, settle_complete, wake
 from providers.secrets import redact
 from providers.usage import openai_usage, transcription_usage
 from providers.wire import Json, bytes_of, dict_of, list_of, number_of, shorten, text_of
 
-Outcome = Literal["completed", "cancelled", "failed", "refused", "empty"]
 _OF_THE_LINK = (FaultClass.ACCOUNT, FaultClass.EXPIRED)
 _OF_THE_SERVER = (FaultClass.RATE_LIMITED, FaultClass.OVERLOADED)
 
@@ -263,7 +262,9 @@ class Reader:
             if usage is not None:
                 out.append(UsageReported(usage))
             return
-        outcome, fault = self._outcome(reply, status, response.get("status_details"))
+        outcome, fault = outcome_of(reply, status, response.get("status_details"), self._secrets)
+        if outcome == "failed":
+            self.trouble = fault
         if outcome == "completed":
             self.trouble = None
             if reply.audio and not reply.complete:
@@ -271,27 +272,6 @@ class Reader:
                 out.append(ReplyComplete(reply.ask))
         reply.ended = True
         out.append(ReplyEnded(reply.ask, outcome, fault, usage))
-
-    def _outcome(self, reply: Reply, status: str, details: Any) -> tuple[Outcome, Fault | None]:
-        told: Json = details if isinstance(details, dict) else {}
-        if status == "failed":
-            fault = _error_of(told.get("error", details), self._secrets)
-            if fault.kind is FaultClass.REFUSED:
-                return "refused", fault
-            self.trouble = fault
-            return "failed", fault
-        if status == "cancelled":
-            return "cancelled", None
-        if status == "incomplete":
-            reason = text_of(told, "reason") or "incomplete"
-            if reason == "max_output_tokens" and reply.audio:
-                return "completed", None
-            return "refused", Fault(FaultClass.REFUSED, shorten(f"the reply was cut: {reason}"), shorten(reason, 80))
-        if reply.audio or reply.calls:
-            return "completed", None
-        if reply.cancelled:
-            return "cancelled", None
-        return "empty", Fault(FaultClass.EMPTY, "the reply ended without audio and without a tool call")
 
     # ------------------------------------------------------------------------------------------------------ the caller
 
@@ -315,7 +295,7 @@ class Reader:
             out.append(UsageReported(usage))
 
     def _caller_text_failed(self, event: Json, out: list[Event]) -> None:
-        fault = _error_of(event.get("error"), self._secrets)
+        fault = error_of(event.get("error"), self._secrets)
         out.append(self._noticed(f"no transcript of a caller turn: {fault.reason}"))
 
     # ---------------------------------------------------------------------------------------------------------- errors
@@ -323,7 +303,7 @@ class Reader:
     def _error(self, event: Json, out: list[Event]) -> None:
         error = event.get("error")
         body: Json = error if isinstance(error, dict) else {}
-        fault = _error_of(error, self._secrets)
+        fault = error_of(error, self._secrets)
         code, message = text_of(body, "code"), text_of(body, "message")
         about, _, digits = text_of(body, "event_id").partition("-")
         number = _number(digits)
@@ -387,13 +367,6 @@ def _ask_named(response: Json) -> int | None:
 
 def _number(digits: str) -> int | None:
     return int(digits) if digits.isdecimal() and len(digits) < 10 else None
-
-
-def _error_of(error: Any, secrets: Sequence[str]) -> Fault:
-    """Errors are objects, and text in some dialects."""
-    if isinstance(error, dict):
-        return error_fault(text_of(error, "code"), text_of(error, "type"), text_of(error, "message"), secrets)
-    return error_fault("", "", error if isinstance(error, str) else "no reason given", secrets)
 
 
 def _is_object(text: str) -> bool:

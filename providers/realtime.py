@@ -12,10 +12,8 @@ from providers.base import (
     Audio,
     BeginTurn,
     Cancel,
-    Capabilities,
     Command,
     Configure,
-    Dial,
     EndTurn,
     Event,
     Failure,
@@ -27,10 +25,10 @@ from providers.base import (
     Seed,
     Session,
     Speech,
-    Target,
     ToolOutput,
     Truncate,
 )
+from providers.codec import Capabilities, Dial, Target
 from providers.dialect import Dialect, Setup, history_items
 from providers.faults import failure_fault
 from providers.reader import Reader

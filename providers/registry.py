@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from audio.frame import Format
-from providers.base import Capabilities, Codec, Target
+from providers.codec import Capabilities, Codec, Target
 from providers.gemini import gemini
 from providers.openai import azure_openai, openai
 from providers.voice_live import voice_live

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 from collections import OrderedDict, deque
+from collections.abc import Iterable
+from typing import Any, Literal
 
-from providers.base import CallerText, Event, ReplyComplete, ReplyStarted
+from providers.base import CallerText, Event, Fault, FaultClass, ReplyComplete, ReplyStarted
+from providers.faults import error_of
+from providers.wire import Json, shorten, text_of
+
+Outcome = Literal["completed", "cancelled", "failed", "refused", "empty"]
 
 _KEPT = 64  # ids of ended replies, items and turns that late events may still name
 
@@ -153,6 +159,26 @@ def settle_complete(reply: Reply, out: list[Event]) -> None:
     if not reply.complete and not reply.cancelled and not reply.ended and reply.received:
         reply.complete = True
         out.append(ReplyComplete(reply.ask))
+
+
+def outcome_of(reply: Reply, status: str, details: Any, secrets: Iterable[str]) -> tuple[Outcome, Fault | None]:
+    """How a reply ended: `status` and `status_details` of its `response.done`, and what came of it."""
+    told: Json = details if isinstance(details, dict) else {}
+    if status == "failed":
+        fault = error_of(told.get("error", details), secrets)
+        return ("refused" if fault.kind is FaultClass.REFUSED else "failed"), fault
+    if status == "cancelled":
+        return "cancelled", None
+    if status == "incomplete":
+        reason = text_of(told, "reason") or "incomplete"
+        if reason == "max_output_tokens" and reply.audio:
+            return "completed", None
+        return "refused", Fault(FaultClass.REFUSED, shorten(f"the reply was cut: {reason}"), shorten(reason, 80))
+    if reply.audio or reply.calls:
+        return "completed", None
+    if reply.cancelled:
+        return "cancelled", None
+    return "empty", Fault(FaultClass.EMPTY, "the reply ended without audio and without a tool call")
 
 
 class CallerTurns:

@@ -11,10 +11,7 @@ from audio.resample import Resampler, convert
 from providers.base import (
     Audio,
     BeginTurn,
-    Capabilities,
-    Codec,
     Command,
-    Dial,
     EndTurn,
     Event,
     Failure,
@@ -27,6 +24,7 @@ from providers.base import (
     Seed,
     Speech,
 )
+from providers.codec import Capabilities, Codec, Dial
 
 
 class Translator:

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from audio.frame import Format
 from providers.address import check_options, option, websocket_url, with_headers, with_query
-from providers.base import Dial, Target
+from providers.codec import Dial, Target
 from providers.dialect import VOICE_LIVE, Setup
 from providers.models import capabilities, lookup
 from providers.openai import credentials

@@ -11,7 +11,8 @@ from bridge.core.call import Call
 from bridge.core.effects import Close, Effect, Open, Send
 from bridge.core.events import CallerAudio, Event, FromLink, LinkDown
 from bridge.core.plan import CallSpec
-from providers.base import Audio, Dial, Failure, Target
+from providers.base import Audio, Failure
+from providers.codec import Dial, Target
 from providers.registry import codec_for
 from providers.translate import Translator
 

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from audio.tape import Tape
 from bridge.core.conversation import Exchange, Reply, Turn
 from bridge.core.ledger import Ledger
-from providers.base import Capabilities, HistoryItem, Speech, Text, ToolUse
+from providers.base import HistoryItem, Speech, Text, ToolUse
+from providers.codec import Capabilities
 
 UNKNOWN_WORDS = "(caller spoke, words unknown)"
 SPEECH_ITEM_MS = 60_000

@@ -8,7 +8,8 @@ from typing import Literal
 
 from audio.frame import Format
 from audio.turns import TurnSettings
-from providers.base import Capabilities, ToolSpec
+from providers.base import ToolSpec
+from providers.codec import Capabilities
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from bridge.shell.leg import Leg
 from bridge.shell.recording import Recorder
 from bridge.shell.runner import CallRunner
 from bridge.shell.services import Services
-from providers.base import Target
+from providers.codec import Target
 
 log = structlog.get_logger("segue.calls")
 

@@ -20,7 +20,8 @@ from urllib.parse import urlsplit
 from bridge.core.events import Chosen
 from bridge.shell.breaker import SECOND, Breaker, Pace, Pause, Rules
 from bridge.shell.line import GRACE, LOOK, RANKS, Door, Key, Line, Purpose, Scope, rank_of
-from providers.base import Fault, FaultClass, Target
+from providers.base import Fault, FaultClass
+from providers.codec import Target
 
 FIRST_AUDIO_MS = 800
 """What is expected of a provider of which too little is known."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from bridge.shell.breaker import SECOND
-from providers.base import Target
+from providers.codec import Target
 
 Purpose = Literal["call", "handover", "standby", "probe"]
 Scope = Literal["endpoint", "account", "credential", "model"]

@@ -36,7 +36,8 @@ from bridge.shell.record_format import (
     plain,
 )
 from bridge.shell.record_writer import Snapshot, Writer
-from providers.base import Failure, Target
+from providers.base import Failure
+from providers.codec import Target
 
 Mode = Literal["full", "events"]
 

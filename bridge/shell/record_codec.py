@@ -20,8 +20,9 @@ from bridge.core.effects import Effect
 from bridge.core.engine import Transmit
 from bridge.core.events import Event
 from bridge.core.plan import CallSpec
-from providers.base import Command, Failure, HistoryItem, Target
+from providers.base import Command, Failure, HistoryItem
 from providers.base import Event as ProviderEvent
+from providers.codec import Target
 
 TYPES: Mapping[str, type] = {
     cls.__name__: cls

@@ -12,7 +12,7 @@ from bridge.core.plan import CallSpec
 from bridge.shell.record_codec import from_json
 from bridge.shell.record_format import EVENTS, INPUTS, MEDIA, OUTPUTS, PHRASE, VERSION, Block, blocks, lines
 from bridge.shell.record_summary import Entry
-from providers.base import Target
+from providers.codec import Target
 
 T = TypeVar("T")
 

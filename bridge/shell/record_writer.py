@@ -21,7 +21,7 @@ from bridge.core.plan import CallSpec
 from bridge.shell.record_codec import to_json
 from bridge.shell.record_finish import finish, hold
 from bridge.shell.record_format import EVENTS, HEADER, MEDIA, PHRASE, VERSION
-from providers.base import Target
+from providers.codec import Target
 
 _SAFE = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,127}")
 _SHORTEST_SECRET = 8  # anything shorter would be found by chance in sound and text

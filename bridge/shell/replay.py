@@ -20,7 +20,8 @@ from bridge.shell.record_codec import from_json
 from bridge.shell.record_format import BINARY, CLEARED, CONCEALED, PULLED, TEXT, Block, fold, note_body
 from bridge.shell.record_read import CallRecord, RecordError, Step
 from bridge.shell.recording import Recorder
-from providers.base import Failure, Target
+from providers.base import Failure
+from providers.codec import Target
 
 _MOST_DIFFERENCES = 20
 

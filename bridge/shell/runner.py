@@ -33,7 +33,8 @@ from bridge.shell.pacer import Voice
 from bridge.shell.recording import NotRecorded, Recorder
 from bridge.shell.services import Services
 from bridge.shell.socket import Handler, LinkSocket
-from providers.base import Failure, NetworkError, Target
+from providers.base import Failure, NetworkError
+from providers.codec import Target
 
 log = structlog.get_logger("segue.call")
 

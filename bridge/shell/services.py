@@ -14,7 +14,7 @@ from bridge.shell.opinions import Opinions
 from bridge.shell.pacer import Pacer
 from bridge.shell.slices import Slices
 from bridge.shell.socket import Handler, LinkSocket, connect
-from providers.base import Dial
+from providers.codec import Dial
 
 
 class ToolRunner(Protocol):

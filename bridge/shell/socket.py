@@ -26,7 +26,8 @@ from bridge.shell.frames import MAX_MESSAGE, NEEDS_MORE, client_frame, measure
 from bridge.shell.outbox import Outbox, outstanding_counter
 from bridge.shell.retry_after import parse_retry_after
 from bridge.shell.upgrade import Upgrade
-from providers.base import Dial, Failure, HttpRefusal, NetworkError, SocketClosed
+from providers.base import Failure, HttpRefusal, NetworkError, SocketClosed
+from providers.codec import Dial
 
 LINGER = 0.5
 """Seconds a closing handshake (or the body of a refusal) is given."""

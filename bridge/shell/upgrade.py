@@ -10,7 +10,8 @@ from websockets.typing import Subprotocol
 from websockets.uri import parse_uri
 
 from bridge.shell.frames import MAX_MESSAGE
-from providers.base import Dial, Failure, HttpRefusal, NetworkError
+from providers.base import Failure, HttpRefusal, NetworkError
+from providers.codec import Dial
 
 BODY_LIMIT = 4096
 _HEAD_LIMIT = 64 * 1024

@@ -20,12 +20,13 @@ from bridge.core import events as ev
 from bridge.core.call import Call
 from bridge.core.plan import Agent, CallSpec, Candidate, Plan, Tool
 from providers import base as pb
+from providers.codec import Capabilities
 
 MS = 1_000_000
 WORD_MS = 300  # each word of a simulated reply: 240 ms of sound, 60 ms of pause
 SOUND_MS = 240
 WORDS = [f"w{n:04}" for n in range(400)]
-CAPS = pb.Capabilities(input_formats=(PCMU,), output_formats=(PCMU,))
+CAPS = Capabilities(input_formats=(PCMU,), output_formats=(PCMU,))
 GEMINI_LIKE = replace(
     CAPS,
     explicit_ask=False,
@@ -95,7 +96,7 @@ class Behaviour:
     first_audio: int = 400
     words: int = 10
     speed: float = 4.0
-    caps: pb.Capabilities = CAPS
+    caps: Capabilities = CAPS
     refuse: pb.Fault | None = None
     text_lead: int = 0
     on_command: Callable[[SimLink, pb.Command], bool] | None = None

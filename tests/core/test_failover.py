@@ -10,6 +10,7 @@ from bridge.core import events as ev
 from bridge.core.plan import LastRung, Plan
 from providers import base as pb
 from providers.base import Fault, FaultClass
+from providers.codec import Capabilities
 from tests.core.stage import GEMINI_LIKE, MS, WORD_AUDIO, Behaviour, SimLink, Stage
 from tests.core.test_call import LOOKUP, calls_lookup_once, question
 
@@ -65,7 +66,7 @@ STANDBYS = ["cold", "warm", "seeded"]
 @pytest.mark.parametrize("standby", STANDBYS)
 @pytest.mark.parametrize("caps", [Behaviour().caps, GEMINI_LIKE], ids=["history audio", "text history"])
 @pytest.mark.parametrize("word", [0, 1, 5, 9])
-def test_death_mid_reply_is_continued_after_the_last_word(standby: str, caps: pb.Capabilities, word: int) -> None:
+def test_death_mid_reply_is_continued_after_the_last_word(standby: str, caps: Capabilities, word: int) -> None:
     def second_reply_dies(link: SimLink, ask: int, at: int) -> bool:
         return ask >= 2 and at == word and (link.die(RESET) or True)
 

@@ -8,6 +8,7 @@ from bridge.core import events as ev
 from bridge.core.plan import Tool
 from providers import base as pb
 from providers.base import Fault, FaultClass
+from providers.codec import Capabilities
 from tests.core.stage import GEMINI_LIKE, Behaviour, SimLink, Stage
 from tests.core.test_call import question
 
@@ -30,7 +31,7 @@ def calls_both(link: SimLink, command: pb.Command) -> bool:
     return True
 
 
-def stage_of(caps: pb.Capabilities, second: Behaviour | None = None) -> Stage:
+def stage_of(caps: Capabilities, second: Behaviour | None = None) -> Stage:
     acts = {"a": Behaviour(on_command=calls_both), "b": second or Behaviour(caps=caps)}
     stage = Stage(acts, tools=TOOLS)
     stage.tool_ms = None  # results come when the test says
@@ -69,7 +70,7 @@ def names(stage: Stage) -> list[str]:
         pytest.param(6500, 7000, 3000, id="both are late"),
     ],
 )
-def test_parallel_calls_survive_the_switch(caps: pb.Capabilities, lookup_ms: int, book_ms: int, death_ms: int) -> None:
+def test_parallel_calls_survive_the_switch(caps: Capabilities, lookup_ms: int, book_ms: int, death_ms: int) -> None:
     stage = stage_of(caps)
     done(stage, lookup_ms, 1)
     done(stage, book_ms, 2)
@@ -83,7 +84,7 @@ def test_parallel_calls_survive_the_switch(caps: pb.Capabilities, lookup_ms: int
 
 
 @pytest.mark.parametrize("caps", KNOWN.values(), ids=KNOWN)
-def test_parallel_calls_asked_for_again_are_answered_from_the_ledger(caps: pb.Capabilities) -> None:
+def test_parallel_calls_asked_for_again_are_answered_from_the_ledger(caps: Capabilities) -> None:
     """The next model calls both again, in its own words and under its own names: nothing is done twice."""
 
     def again(link: SimLink, command: pb.Command) -> bool:

@@ -12,7 +12,8 @@ from typing import Any
 import orjson
 
 from audio.frame import PCM16_24K, Format
-from providers.base import Codec, Event, Target
+from providers.base import Event
+from providers.codec import Codec, Target
 from providers.registry import codec_for
 
 Json = dict[str, Any]

@@ -15,7 +15,6 @@ from providers.base import (
     BeginTurn,
     CallerText,
     Cancel,
-    Codec,
     Configure,
     EndTurn,
     Event,
@@ -35,6 +34,7 @@ from providers.base import (
     ToolSpec,
     Usage,
 )
+from providers.codec import Codec
 from providers.registry import capabilities_for, codec_for, kinds
 from tests.providers.servers import TARGETS, Server, codec, said, sent, server
 

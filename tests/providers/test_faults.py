@@ -13,7 +13,6 @@ from providers.base import (
     Ask,
     Audio,
     BeginTurn,
-    Codec,
     Configure,
     EndTurn,
     Event,
@@ -31,6 +30,7 @@ from providers.base import (
     SocketClosed,
     UsageReported,
 )
+from providers.codec import Codec
 from providers.faults import error_fault, http_fault, retry_after_in, socket_fault
 from tests.providers.servers import Json, RealtimeServer, codec, said, server
 

@@ -18,7 +18,6 @@ from providers.base import (
     BeginTurn,
     CallerText,
     Cancel,
-    Codec,
     Command,
     Configure,
     EndTurn,
@@ -42,6 +41,7 @@ from providers.base import (
     ToolOutput,
     Truncate,
 )
+from providers.codec import Codec
 from providers.registry import kinds
 from providers.translate import Translator
 from tests.providers.servers import Json, RealtimeServer, codec, server

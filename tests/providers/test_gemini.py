@@ -14,7 +14,6 @@ from providers.base import (
     BeginTurn,
     CallerText,
     Cancel,
-    Codec,
     Command,
     Configure,
     EndTurn,
@@ -40,6 +39,7 @@ from providers.base import (
     Truncate,
     UsageReported,
 )
+from providers.codec import Codec
 from providers.gemini_setup import schema
 from tests.providers.servers import Json, b64, codec, said, sent
 

@@ -14,7 +14,6 @@ from providers.base import (
     BeginTurn,
     CallerText,
     Cancel,
-    Codec,
     Configure,
     EndTurn,
     Failed,
@@ -39,6 +38,7 @@ from providers.base import (
     ToolUse,
     Truncate,
 )
+from providers.codec import Codec
 from tests.providers.servers import Json, RealtimeServer, b64, codec, said, sent, server
 
 FAMILY = ("openai", "azure_openai", "azure_voice_live", "xai")

@@ -18,7 +18,6 @@ import yaml
 from audio.frame import PCM16_24K
 from providers.base import (
     CallerText,
-    Codec,
     Event,
     Noticed,
     Ready,
@@ -29,6 +28,7 @@ from providers.base import (
     ReplyText,
     ToolCalled,
 )
+from providers.codec import Codec
 from providers.registry import codec_for
 from tests.providers.servers import CORPUS, TARGETS, Json
 

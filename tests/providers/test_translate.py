@@ -16,7 +16,6 @@ from providers.base import (
     Audio,
     BeginTurn,
     Configure,
-    Dial,
     EndTurn,
     Event,
     Failure,
@@ -32,6 +31,7 @@ from providers.base import (
     Speech,
     Text,
 )
+from providers.codec import Dial
 from providers.translate import Converter, Translator
 from tests.providers.servers import codec, sent, server, wire
 

@@ -18,7 +18,8 @@ from bridge.shell.pacer import Pacer
 from bridge.shell.runner import CallRunner
 from bridge.shell.services import Services
 from bridge.shell.socket import Handler
-from providers.base import Capabilities, Dial, Failure, Target
+from providers.base import Failure
+from providers.codec import Capabilities, Dial, Target
 
 Answer = Callable[[Any, int], list[Action]]
 

@@ -22,7 +22,8 @@ from bridge.core import events as ev
 from bridge.core.engine import Action, Engine, Transmit
 from bridge.core.plan import Agent, CallSpec, Candidate, Plan, Tool
 from bridge.shell.recording import Recorder
-from providers.base import HttpRefusal, SocketClosed, Target, ToolSpec
+from providers.base import HttpRefusal, SocketClosed, ToolSpec
+from providers.codec import Target
 from providers.registry import capabilities_for
 
 MS = 1_000_000

@@ -16,7 +16,7 @@ from bridge.shell.health import HealthBoard
 from bridge.shell.pacer import Pacer
 from bridge.shell.runner import CallRunner
 from bridge.shell.services import Services
-from providers.base import Target
+from providers.codec import Target
 from tests.shell.stage import TARGETS, NotingLeg, NotingRecorder, NotingSocket, NotingTools, make_spec
 from tests.virtual import virtual
 

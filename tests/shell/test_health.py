@@ -10,7 +10,8 @@ import pytest
 from bridge.core.events import Chosen
 from bridge.shell.breaker import SECOND, WINDOW
 from bridge.shell.health import HealthBoard, Purpose, keys_of
-from providers.base import Fault, FaultClass, Target
+from providers.base import Fault, FaultClass
+from providers.codec import Target
 
 OPENAI = Target("openai", "openai", "gpt-realtime", url="wss://api.example.com/v1/realtime", api_key="sk-canary-1")
 SECOND_KEY = Target("openai2", "openai", "gpt-realtime", url="wss://api.example.com/v1/realtime", api_key="sk-canary-2")

@@ -15,7 +15,8 @@ from bridge.core.events import Chosen
 from bridge.shell.breaker import SECOND, WINDOW
 from bridge.shell.health import HealthBoard
 from bridge.shell.line import GRACE, LOOK, Purpose
-from providers.base import Fault, FaultClass, Target
+from providers.base import Fault, FaultClass
+from providers.codec import Target
 
 SMALL = Target("small", "azure_voice_live", "m", endpoint="https://one.example", api_key="k1")
 LARGE = Target("large", "openai", "m", url="wss://two.example/v1/realtime", api_key="k2")

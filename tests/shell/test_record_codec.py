@@ -15,6 +15,7 @@ from bridge.core.engine import Transmit
 from bridge.core.plan import CallSpec
 from bridge.shell.record_codec import TYPES, from_json, to_json
 from providers import base as pb
+from providers.codec import Target
 from tests.shell.studio import TOOL, spec, targets
 
 FAULT = pb.Fault(pb.FaultClass.RATE_LIMITED, "too many", "429", 1500)
@@ -120,14 +121,14 @@ def test_comes_back_from_json_text(value: Any) -> None:
 
 def test_every_class_that_may_be_recorded_is_tried() -> None:
     unions = (ev.Event, fx.Effect, pb.Event, pb.Command, pb.HistoryItem, pb.Failure)
-    classes = {cls for union in unions for cls in get_args(union)} | {Transmit, CallSpec, pb.Target}
+    classes = {cls for union in unions for cls in get_args(union)} | {Transmit, CallSpec, Target}
     assert {type(sample) for sample in SAMPLES} == classes == set(TYPES.values())
     assert len(TYPES) == len(classes), "two classes share a name"
 
 
 def test_samples_say_something_in_every_field() -> None:
     """A field whose samples all hold its default would come back even if it were never written."""
-    for cls in set(TYPES.values()) - {CallSpec, pb.Target}:
+    for cls in set(TYPES.values()) - {CallSpec, Target}:
         samples = [sample for sample in SAMPLES if type(sample) is cls]
         for item in fields(cls):
             if item.default is not MISSING:

@@ -16,7 +16,8 @@ from aiohttp import web
 from websockets.frames import Frame, Opcode
 
 from bridge.shell.socket import LINGER, LinkSocket, connect
-from providers.base import Dial, HttpRefusal, NetworkError, SocketClosed
+from providers.base import HttpRefusal, NetworkError, SocketClosed
+from providers.codec import Dial
 from tests.shell.peer import Heard, Listener
 from tests.virtual import network, virtual
 

@@ -21,7 +21,8 @@ from websockets.frames import Opcode
 
 from bridge.fakes.sockets import vanish
 from bridge.shell.socket import connect
-from providers.base import Dial, NetworkError
+from providers.base import NetworkError
+from providers.codec import Dial
 from tests.shell.peer import Heard, Listener
 
 Runner = Callable[[Coroutine[Any, Any, None]], None]

@@ -25,7 +25,7 @@ from bridge.shell.pacer import Pacer
 from bridge.shell.runner import CallRunner
 from bridge.shell.services import Services
 from bridge.shell.tools import Webhooks
-from providers.base import Target
+from providers.codec import Target
 from providers.registry import capabilities_for
 from tests.shell.studio import CALLERS
 from tests.virtual import network, virtual

@@ -23,6 +23,7 @@ from bridge.fakes.session import Session
 from bridge.fakes.wire import Close, HttpRefusal, Message, Reset, Silence
 from bridge.shell.health import HealthBoard
 from providers import base as pb
+from providers.codec import Target
 from providers.registry import capabilities_for
 from tests.core.stage import MS, Stage
 from tests.wire.caller import Ears, Line
@@ -71,7 +72,7 @@ class WireStage(Stage):
         super().__init__(standby=standby, greeting=greeting, seed=seed)
         models = {**MODELS, **(models or {})}
         self.targets = {
-            name: pb.Target(
+            name: Target(
                 name,
                 kind,
                 models.get(kind, "gpt-realtime-2.1"),
