@@ -9,7 +9,7 @@ from bridge.core.effects import Choose, Health
 from bridge.core.events import Chosen
 from bridge.core.plan import CallSpec
 from bridge.shell.health import HealthBoard
-from providers.base import Target
+from providers.codec import Target
 
 
 class CallHealth:

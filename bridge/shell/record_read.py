@@ -10,8 +10,8 @@ from typing import Any, Generic, TypeVar
 from audio.frame import Format
 from bridge.core.plan import CallSpec
 from bridge.shell.record_codec import from_json
+from bridge.shell.record_fold import Entry
 from bridge.shell.record_format import EVENTS, INPUTS, MEDIA, OUTPUTS, PHRASE, VERSION, Block, blocks, lines
-from bridge.shell.record_summary import Entry
 from providers.codec import Target
 
 T = TypeVar("T")

@@ -6,7 +6,8 @@ from typing import Any
 
 import orjson
 
-from bridge.shell.record_summary import SCHEMA, Entry, summarise
+from bridge.shell.record_fold import Entry
+from bridge.shell.record_summary import SCHEMA, summarise
 
 START = 77_000_000_000
 
