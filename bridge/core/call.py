@@ -14,7 +14,7 @@ from typing import Any
 
 from audio.turns import TurnDetector
 from bridge.core.asks import Asks
-from bridge.core.desk import Desk
+from bridge.core.desk import MS, Desk
 from bridge.core.effects import Effect, HangUp
 from bridge.core.events import (
     CallerAudio,
@@ -69,6 +69,7 @@ class Call:
         self.ended = False
         self.timers, self.playout = desk.timers, desk.playout
         self._ending = ""
+        self._lost_ns = 0  # when the leg was lost
         self._table: dict[type, Callable[[Any], None]] = {
             CallerAudio: self._floor.audio,
             Pulled: self._pulled,
@@ -287,6 +288,7 @@ class Call:
     # ------------------------------------------------------------------------------------------------------ the leg
 
     def _leg_lost(self, event: LegLost) -> None:
+        self._lost_ns = self._desk.now
         self._desk.playout.detach(self._desk.now)
         self._desk.timers.clear("silence")
         self._desk.after("leg", self._desk.deadlines.leg_grace)
@@ -296,6 +298,7 @@ class Call:
         self._desk.playout.attach()
         self._desk.timers.clear("leg")
         self._desk.note("noticed", what="the caller's stream is attached again")
+        self._desk.note("line_away", ms=(self._desk.now - self._lost_ns) // MS)
         self._floor.away()
         self._floor.listen()
 

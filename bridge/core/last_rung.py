@@ -30,6 +30,7 @@ class LastRung:
         self._end = end
         self._coming = coming
         self._spoken = False
+        self._since = 0  # ns
         self.reached = False
 
     def reach(self, why: str, retry_ms: int | None) -> None:
@@ -38,6 +39,7 @@ class LastRung:
         timers = self._desk.timers
         if not self.reached:
             self.reached = True
+            self._since = self._desk.now
             self._desk.note("last_rung", why=why)
             self._desk.after("hold", rung.hold_ms)
         elif timers.at("hold") is None:  # it passed while the last one was being dialled
@@ -50,6 +52,7 @@ class LastRung:
         """Somebody answers again, or the policy acts."""
         if self.reached:
             self.reached = self._spoken = False
+            self._desk.note("hold_over", ms=(self._desk.now - self._since) // MS)
             for timer in ("retry", "hold", "patience"):
                 self._desk.timers.clear(timer)
 

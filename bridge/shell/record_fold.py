@@ -37,7 +37,7 @@ class Gathered:
             name: []
             for name in (
                 "swaps", "faults", "barge_in", "cut", "underrun", "dtmf", "silence_prompt", "phrase",
-                "last_rung", "noticed", "opinion", "line_away",
+                "last_rung", "hold_over", "noticed", "opinion", "line_away",
             )
         }  # fmt: skip
 
@@ -84,10 +84,15 @@ class Gathered:
         if fields.get("began_ms") is not None:
             turn["began_ms"] = fields["began_ms"]
         if turn["ended_ms"] is not None:
-            turn |= {"lag": self.ms - turn["ended_ms"], "exact": True}
+            turn |= {"lag": self.ms - turn["ended_ms"] - self._gap(), "exact": True}
         if "digits" in fields:
             turn["digits"] = fields["digits"]
         self._join(turn)
+
+    def _gap(self) -> int:
+        """How long the line was away until this very moment: what ends a turn then was said before."""
+        last = self.lists["line_away"][-1:]
+        return sum(item.get("ms") or 0 for item in last if item["at_ms"] == self.ms)
 
     def _join(self, turn: dict[str, Any]) -> None:
         """A turn that no exchange was opened with belongs to the one that is open."""

@@ -61,6 +61,7 @@ class _Summary:
             "silence_prompts": lists["silence_prompt"],
             "phrases": lists["phrase"],
             "last_rung": lists["last_rung"],
+            "holds": self._holds(),
             "noticed": lists["noticed"],
             "opinions": lists["opinion"],
             "line_away": lists["line_away"],
@@ -89,6 +90,7 @@ class _Summary:
             "underrun_ms": sum(item.get("ms") or 0 for item in lists["underrun"]),
             "concealed_ms": self._facts.concealed,
             "away_ms": sum(item.get("ms") or 0 for item in lists["line_away"]),
+            "hold_ms": sum(item["ms"] for item in self._holds()),
             "tokens": _add_tokens(self._facts.usage),
             "tokens_again": _add_tokens(swap["again"] for swap in swaps),
         }
@@ -108,6 +110,13 @@ class _Summary:
             kept["ended_ms"] = kept.pop("withdrawn_ms", None) if ended is None else ended + offset
             placed.append(kept)
         return placed
+
+    def _holds(self) -> list[dict[str, Any]]:
+        """How long nobody could be dialled, told when it was over; until the end of the call where it was not."""
+        over = [{"at_ms": item["at_ms"], "ms": item.get("ms") or 0} for item in self._facts.lists["hold_over"]]
+        for item in self._facts.lists["last_rung"][len(over) :]:
+            over.append({"at_ms": self._facts.ms, "ms": self._facts.ms - item["at_ms"]})
+        return over
 
     def _read_again(self, swap: Mapping[str, Any]) -> dict[str, int]:
         """What the next provider had to read once more: the input tokens of the ask it took over with. Without one

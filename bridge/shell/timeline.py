@@ -20,6 +20,11 @@ CALLER, LOCAL = -1, -2
 _MOST_ROWS = 3
 _SHORT_CODE = 4  # an HTTP status or a close code; longer names say what the class says
 _MARGIN = 8
+Sign = tuple[str, str]  # what stands for a stretch without speech, and its style
+_SILENCE: Sign = ("╳", "bold red")
+_AWAY: Sign = ("╱", "yellow")
+_HELD: Sign = ("≈", "yellow")
+_SILENCE_HEX, _AWAY_HEX, _HELD_HEX = "#ff4d4d", "#e0c040", "#d9a066"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +40,16 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """What a picture shows. `marks`: switches (number from 1, ms)."""
+    """What a picture shows. `marks`: switches (number from 1, ms). `away`: nothing came from the caller's line; `held`:
+    no provider could be dialled."""
 
     duration: float
     providers: list[str]
     caller: list[Bar]
     agent: list[Bar]
     silence: list[Bar]
+    away: list[Bar]
+    held: list[Bar]
     marks: list[tuple[int, float]]
     local: list[tuple[str, float]]
 
@@ -78,9 +86,20 @@ def scene(summary: Mapping[str, Any]) -> Scene:
         for swap in swaps
         if (added := swap.get("silence_ms"))
     ]
+    away = _until(summary.get("line_away", ()), "without the caller's line")
+    held = _until(summary.get("holds", ()), "on hold: no provider could be dialled")
     marks = [(number, swap["at_ms"]) for number, swap in enumerate(swaps, 1)]
     local = [(str(phrase.get("name", "")), phrase["at_ms"]) for phrase in summary["phrases"]]
-    return Scene(duration, providers, caller, agent, silence, marks, local)
+    return Scene(duration, providers, caller, agent, silence, away, held, marks, local)
+
+
+def _until(moments: Sequence[Mapping[str, Any]], what: str) -> list[Bar]:
+    """What was told when it was over: `ms` before `at_ms`."""
+    return [
+        Bar(max(0, each["at_ms"] - each["ms"]), each["at_ms"], LOCAL, f"{seconds(each['ms'])} {what}")
+        for each in moments
+        if each.get("ms")
+    ]
 
 
 def seconds(ms: float | None) -> str:
@@ -128,8 +147,8 @@ def _draw_rows(view: Scene, console: Console) -> None:
     while begin < view.duration:
         cells = min(width, int((view.duration - begin) // cell) + 1)
         console.print(_ruler(begin, cell, cells))
-        console.print(_lane("caller", [*view.caller], [], begin, cell, cells))
-        console.print(_lane("agent", view.agent, view.silence, begin, cell, cells))
+        console.print(_lane("caller", view.caller, [(view.away, _AWAY)], begin, cell, cells))
+        console.print(_lane("agent", view.agent, [(view.silence, _SILENCE), (view.held, _HELD)], begin, cell, cells))
         marks = _marks(view, begin, cell, cells)
         if marks is not None:
             console.print(marks)
@@ -149,17 +168,19 @@ def _ruler(begin: int, cell: int, cells: int) -> Text:
     return Text(" " * _MARGIN + "".join(line), style="dim")
 
 
-def _lane(name: str, bars: Sequence[Bar], gaps: Sequence[Bar], begin: int, cell: int, cells: int) -> Text:
+def _lane(
+    name: str, bars: Sequence[Bar], gaps: Sequence[tuple[Sequence[Bar], Sign]], begin: int, cell: int, cells: int
+) -> Text:
+    """`gaps`: what there was where nobody spoke, the first one first."""
     line = Text(f"{name:<{_MARGIN}}")
     for index in range(cells):
         left, right = begin + index * cell, begin + (index + 1) * cell
         bar = next((bar for bar in bars if bar.begin < right and bar.end > left), None)
         if bar is not None:
             line.append("░" if bar.dim else "█", style=_style(bar.colour))
-        elif any(gap.begin < right and gap.end > left for gap in gaps):
-            line.append("╳", style="bold red")
-        else:
-            line.append("·", style="dim")
+            continue
+        found = (sign for stretch, sign in gaps if any(gap.begin < right and gap.end > left for gap in stretch))
+        line.append(*next(found, ("·", "dim")))
     return line
 
 
@@ -182,8 +203,11 @@ def _legend(view: Scene) -> Text:
         line.append(f"█ {name}  ", style=_TERMINAL[index % len(_TERMINAL)])
     if view.marks:
         line.append("▲ switch  ", style="bold red")
-    if view.silence:
-        line.append("╳ silence added  ", style="bold red")
+    for stretch, (glyph, style), what in (
+        (view.silence, _SILENCE, "silence added"), (view.away, _AWAY, "line away"), (view.held, _HELD, "on hold"),
+    ):  # fmt: skip
+        if stretch:
+            line.append(f"{glyph} {what}  ", style=style)
     if view.local:
         line.append("♪ local message", style="bold red")
     return line
@@ -235,6 +259,10 @@ def _totals(summary: Mapping[str, Any]) -> str:
     ]
     if totals.get("sessions", 1) > 1:
         parts.append(f"{totals['sessions']} sessions, open for {seconds(totals['sessions_ms'])} in all")
+    if totals.get("away_ms"):
+        parts.append(f"line away for {seconds(totals['away_ms'])}")
+    if totals.get("hold_ms"):
+        parts.append(f"on hold for {seconds(totals['hold_ms'])}")
     if totals["faults"]:
         parts.append(_count(totals["faults"], "fault"))
     again = sum(totals["tokens_again"][name] for name in ("input_text", "input_audio", "output_text", "output_audio"))
@@ -271,8 +299,10 @@ def svg(summary: Mapping[str, Any]) -> str:
         out.append(f'<text x="12" y="{y + 4}" fill="#444">{name}</text>')
         out.append(f'<line x1="{left}" x2="{left + plot:.0f}" y1="{y}" y2="{y}" stroke="#ddd"/>')
     out += [_svg_bar(bar, left, scale, 72, _CALLER_HEX) for bar in view.caller]
+    out += [_svg_bar(bar, left, scale, 116, _HELD_HEX) for bar in view.held]
     out += [_svg_bar(bar, left, scale, 116, _hex(bar.colour)) for bar in view.agent]
-    out += [_svg_bar(bar, left, scale, 116, "#ff4d4d") for bar in view.silence]
+    out += [_svg_bar(bar, left, scale, 72, _AWAY_HEX) for bar in view.away]
+    out += [_svg_bar(bar, left, scale, 116, _SILENCE_HEX) for bar in view.silence]
     out += _svg_marks(view, summary, left, scale)
     out += _svg_legend(view, left, height - 18)
     out.append("</svg>")
@@ -324,8 +354,12 @@ def _svg_marks(view: Scene, summary: Mapping[str, Any], left: float, scale: floa
 
 def _svg_legend(view: Scene, left: float, y: float) -> list[str]:
     entries = [("caller", _CALLER_HEX)] + [(name, _hex(index)) for index, name in enumerate(view.providers)]
-    if view.silence:
-        entries.append(("silence added", "#ff4d4d"))
+    for stretch, name, colour in (
+        (view.silence, "silence added", _SILENCE_HEX), (view.away, "line away", _AWAY_HEX),
+        (view.held, "on hold", _HELD_HEX),
+    ):  # fmt: skip
+        if stretch:
+            entries.append((name, colour))
     out, x = [], left
     for name, colour in entries:
         out.append(f'<rect x="{x:.0f}" y="{y - 10:.0f}" width="12" height="12" rx="2" fill="{colour}"/>')

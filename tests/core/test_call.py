@@ -203,7 +203,7 @@ def test_the_ears_are_told_that_the_stream_was_away() -> None:
     assert stage.ears.skipped == [0]
     stage.run(8000)
     assert stage.ears.skipped == [0, 0]
-    assert stage.noted("line_away") == [{"ms": 1300}]
+    assert stage.noted("line_away") == [{"ms": 1000}, {"ms": 1300}]
 
 
 def test_a_line_that_goes_away_under_a_question_answers_what_was_said() -> None:

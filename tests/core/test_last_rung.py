@@ -70,6 +70,7 @@ def test_who_waits_for_an_answer_is_told_again_and_again() -> None:
     # Asked at 2.5 s: sorry (0.6 s), then every 3.5 s, until the policy acts 20 s after the call began.
     assert stage.words() == [SORRY, HOLD, HOLD, HOLD, HOLD, GOODBYE]
     assert stage.silences(2500, 19_900) <= 3100
+    assert stage.noted("hold_over") == [{"ms": 20_000}]
 
 
 def test_said_once_where_it_is_not_to_be_repeated() -> None:

@@ -54,6 +54,29 @@ def test_what_the_line_did_is_counted() -> None:
     assert summary["opinions"] == [{"at_ms": 600, "complete": True, "timely": False}]
 
 
+def test_a_turn_that_the_line_broke_off_lies_before_the_gap() -> None:
+    summary = told(
+        (1500, "turn_began", {"turn": 1, "at_ms": 1000, "provisional": False}),
+        (5200, "line_away", {"ms": 3000}),
+        (5200, "turn_ended", {"turn": 1, "began_ms": 1000, "at_ms": 2000, "kind": "speech"}),
+        (9000, "call_ended", {"reason": "hung up"}),
+    )
+    (turn,) = summary["turns"]
+    assert (turn["began_ms"], turn["ended_ms"]) == (1200, 2200)
+    assert summary["line_away"] == [{"at_ms": 5200, "ms": 3000}]
+
+
+def test_a_hold_is_told_when_it_is_over_or_lasts_until_the_end() -> None:
+    summary = told(
+        (1000, "last_rung", {"why": "nobody"}),
+        (2500, "hold_over", {"ms": 1500}),
+        (4000, "last_rung", {"why": "nobody"}),
+        (4700, "call_ended", {"reason": "hung up"}),
+    )
+    assert summary["holds"] == [{"at_ms": 2500, "ms": 1500}, {"at_ms": 4700, "ms": 700}]
+    assert summary["totals"]["hold_ms"] == 2200
+
+
 def test_a_turn_lies_on_the_calls_clock_and_belongs_to_its_exchange() -> None:
     """Media time runs 200 ms behind the call's; the onset is noted late, the end at once."""
     summary = told(

@@ -187,6 +187,39 @@ def test_local_messages_and_silence_are_drawn(root: Path) -> None:
     assert printed(summary).count("╳") >= 4  # where nobody spoke anyway
 
 
+def lane(name: str, text: str) -> str:
+    return "".join(row[8:] for row in text.splitlines() if row.startswith(f"{name:<8}"))
+
+
+def test_a_line_that_was_away_and_a_hold_are_drawn_where_they_were(root: Path) -> None:
+    summary = show(root, "switched")
+    assert not {"╱", "≈"} & set(printed(summary)), "nothing of the kind happened"
+    turn = summary["turns"][0]
+    summary["line_away"] = [{"at_ms": 3000, "ms": 1800}]
+    summary["holds"] = [{"at_ms": 14_000, "ms": 900}]
+    summary["totals"] |= {"away_ms": 1800, "hold_ms": 900}
+    text = printed(summary, width=150)
+    caller, agent = lane("caller", text), lane("agent", text)
+    assert [50 * index for index, mark in enumerate(caller) if mark == "╱"] == list(range(1200, 3000, 50))
+    assert caller[turn["began_ms"] // 50 + 1] == "█"
+    assert agent.rstrip("·").endswith("≈" * 18) and agent.count("≈") == 18
+    assert "╱ line away" in text and "≈ on hold" in text
+    assert "line away for 1.80 s" in text and "on hold for 900 ms" in text
+    titles = [title.text for title in ET.fromstring(svg(summary)).iter(f"{SVG}title")]
+    assert any("1.80 s without the caller's line" in str(title) for title in titles)
+    assert any("900 ms on hold" in str(title) for title in titles)
+
+
+def test_a_call_that_nobody_takes_is_on_hold_but_for_our_words(root: Path) -> None:
+    summary = show(root, "refused")
+    (hold,) = summary["holds"]
+    agent = lane("agent", printed(summary, width=150))
+    began, ended = (hold["at_ms"] - hold["ms"]) // 50, hold["at_ms"] // 50
+    assert set(agent[began + 1 : ended - 1]) == {"≈", "█"}
+    assert not {"≈", "█"} & set(agent[: began - 1])
+    assert f"on hold for {seconds(hold['ms'])}" in printed(summary, width=300)
+
+
 def test_the_svg_holds_every_stretch_and_switch_and_escapes_what_was_said(root: Path) -> None:
     summary = show(root, "switched")
     summary["turns"][0]["text"] = 'a < b & "c"'
