@@ -65,7 +65,7 @@ def command(audio: Path | None, out: Path, as_json: bool) -> int:
         print(json.dumps({"survived": survived, "recording": report.recording, "call": summary, "heard": heard}))
         return 0 if survived else 1
     draw(summary, console)
-    _tell(report, summary, survived, console)
+    _tell(report, summary, survived, out / "calls", console)
     return 0 if survived else 1
 
 
@@ -78,7 +78,7 @@ async def _demo(audio: Path, out: Path, console: Console) -> tuple[Report, dict[
         async with app.Bridge(config) as bridge:
             console.print(f"Bridge on ws://{bridge.address}/twilio, emulators of three providers behind it.")
             console.print(f"Calling it with {audio.name}: {turns} turns, {len(sound) / RATE:.0f} s of recording.")
-            console.print("Provider one will stall inside a reply; provider two will refuse the turn after that.\n")
+            console.print("openai will stall inside a reply, azure will refuse the turn after that.\n")
             job = Job(f"ws://{bridge.address}/twilio", audio, recording, timeout=TIMEOUT)
             with LiveView(console) as view:
                 report = await made(job, view)
@@ -102,7 +102,7 @@ def _newest(folder: Path, report: Report) -> dict[str, Any]:
     return show(folder, max(calls, key=lambda path: path.stat().st_mtime_ns).name)
 
 
-def _tell(report: Report, summary: dict[str, Any], survived: bool, console: Console) -> None:
+def _tell(report: Report, summary: dict[str, Any], survived: bool, calls: Path, console: Console) -> None:
     totals = summary["totals"]
     gap = max((gap.ms for gap in report.gaps), default=0)
     console.print()
@@ -114,6 +114,8 @@ def _tell(report: Report, summary: dict[str, Any], survived: bool, console: Cons
     )
     if report.recording:
         console.print(f"Recording: {report.recording} (caller left, agent right)", soft_wrap=True, highlight=False)
+    where = f"{summary['call']} --folder {calls}"
+    console.print(f"The call again: segue calls show {where}; segue replay {where}", soft_wrap=True, highlight=False)
     if not survived:
         why = f"{report.end}, {report.unanswered} turns unanswered, {totals['swaps']} switches"
         console.print(f"The demonstration failed: {why}.", style="red", highlight=False)

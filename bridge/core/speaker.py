@@ -142,7 +142,7 @@ class Speaker:
             if not desk.playout.ready:
                 self._watch_quiet()
             return False
-        self.silent_since = desk.now
+        self.silent_since = min(desk.now, desk.playout.until)  # what had run dry before it was given up
         if self.sounding is not None and desk.playout.finished(self.sounding):
             self._over(self.sounding)
             self.sounding = None

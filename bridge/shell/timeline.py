@@ -20,6 +20,10 @@ CALLER, LOCAL = -1, -2
 _MOST_ROWS = 3
 _SHORT_CODE = 4  # an HTTP status or a close code; longer names say what the class says
 _MARGIN = 8
+_SWAP_WORDS = (
+    "found in: until the trouble was noticed. silence: what of it was heard. replayed: speech that was sent again. "
+    "tokens: read again by the next provider. standby: a warm one was connected all along."
+)
 Sign = tuple[str, str]  # what stands for a stretch without speech, and its style
 _SILENCE: Sign = ("╳", "bold red")
 _AWAY: Sign = ("╱", "yellow")
@@ -136,6 +140,7 @@ def draw(summary: Mapping[str, Any], console: Console) -> None:
     console.print(_legend(view))
     if summary["swaps"]:
         console.print(_swap_table(summary["swaps"]))
+        console.print(Text(_SWAP_WORDS, style="dim"))
     _draw_transcript(summary, view, console)
     console.print(Text(_totals(summary)))
 
