@@ -29,6 +29,7 @@ LOST_MS = 30  # disagreement that ends a stretch
 UNEXPLAINED = 480  # samples that cannot be looked up before they are searched for by correlation
 LOUD = 60  # what is softer is not listened to
 TORN = 240  # samples by which the parts of a word may miss each other, or overlap
+NEAR = 40  # samples by which a converted recording may lie off the plain one
 LONGEST = 8000 * 10  # samples of a stretch
 HEARD = 0.75  # share of a word that must be heard for it to count
 TRACE = 0.2  # ... and to count as broken
@@ -141,7 +142,7 @@ class Ear:
                 if by_ear is None:
                     at = unexplained
                     continue
-                begin, offset, tape = at, by_ear, self._pcm[0]
+                begin, (offset, tape) = at, by_ear
             if begin == len(pcm):
                 return out
             stretch = self._follow(pcm, begin, offset, tape)
@@ -177,8 +178,9 @@ class Ear:
                 break
         return begin
 
-    def _correlate(self, pcm: Floats, at: int) -> int | None:
-        """The slow way, for sound whose level was changed."""
+    def _correlate(self, pcm: Floats, at: int) -> tuple[int, Floats] | None:
+        """The slow way, for sound whose level was changed: how far on it lies, and on the tape that it follows longest.
+        (Where it was converted, hissing sounds are not like those of the plain one.)"""
         mine = pcm[at : at + 8 * BLOCK]
         if len(mine) < 8 * BLOCK:
             return None
@@ -190,8 +192,15 @@ class Ear:
             self._scale = np.sqrt(np.maximum(energy[len(mine) :] - energy[: -len(mine)], len(mine) * QUIET**2))
         match = np.fft.irfft(self._spectrum * np.conj(np.fft.rfft(mine, size)), size)
         place = int(np.argmax(match[: len(self._scale)] / self._scale))
-        theirs = tape[place : place + len(mine)]
-        return place - at if _likeness(mine[None], theirs[None])[0] > AGREE else None
+        alike = []
+        for tape in self._pcm:
+            first = max(0, place - NEAR)
+            theirs = np.lib.stride_tricks.sliding_window_view(tape[first : place + NEAR + len(mine)], len(mine))
+            likeness = _likeness(np.broadcast_to(mine, theirs.shape), theirs)
+            best = int(np.argmax(likeness))
+            if likeness[best] > AGREE:
+                alike.append((first + best - at, tape))
+        return max(alike, key=lambda each: self._follow(pcm, at, *each).end, default=None)
 
     def _follow(self, pcm: Floats, at: int, offset: int, tape: Floats) -> Stretch:
         """As long as sound and recording agree; quiet on both sides agrees too."""

@@ -67,12 +67,12 @@ def _without_tools(take_over: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _slow_on_the_way(patch: pytest.MonkeyPatch) -> None:
-    """Everything for the next provider is 0.6 s late."""
+    """Everything for the next provider is 0.5 s late."""
     transmit = WireStage._do_transmit
 
     def late(self: WireStage, effect: Any) -> None:
         if self.sockets[effect.link].provider == "b":
-            self.later(600, lambda: transmit(self, effect))
+            self.later(500, lambda: transmit(self, effect))
         else:
             transmit(self, effect)
 
