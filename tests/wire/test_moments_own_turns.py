@@ -118,7 +118,9 @@ def test_a_nod_is_never_heard_by_it(kind: str) -> None:
             ask(each, 4000, 29, ms=250)
         each.run(12_000)
     assert heard(stage).split()[-8:] == heard(whole).split()[-8:]
-    assert len(stage.noted("turn_withdrawn")) == 1
+    # Its own ear would take the nod for a turn: of all that a is sent after the question, none has a sound.
+    loud = [ms for ms, _, silent in lengths(stage, stage.of("a")[0]) if not silent]
+    assert 1000 < max(loud) < 3000
 
 
 FROM = {
@@ -134,13 +136,13 @@ FROM = {
 def test_a_switch_to_it(first: str, second: str, phase: str) -> None:
     """The turn so far, or the whole of it, is replayed, then comes silence at real time; its own ear asks."""
     stage = call(first, second, a=[FROM[phase]], options={"b": OWN}, pace=1.5)
-    ask(stage, 500, 25)
+    end = ask(stage, 500, 25)
     stage.run(9000)
     assert times(stage, "number twenty five") == 1, heard(stage)
     assert heard(stage).replace("~", "").count("you asked") == 1
     assert len(stage.noted("fault")) == 1 and len(stage.noted("swap")) == 1
     if phase == "caller speaking":
-        assert stage.noted("swap")[0]["silence_ms"] == 0
+        assert next(word for word in words(stage)).begin - end <= 300 + 150, "the caller waited for the switch"
 
 
 @pytest.mark.parametrize("phase", FROM)
