@@ -12,7 +12,7 @@ from tests.wire.ear import Heard
 
 FIRST_AUDIO_MS = 300
 MARGIN_MS = 150
-AIM_MS = 25  # the margin a warm standby stays within where no clock is but ours
+AIM_MS = 25  # the margin a warm standby stays within on simulated time
 CONNECT_MS = 150  # dial, session and configuration of the emulators below, and their steps
 CONNECT_TRIPS = 4  # round trips it takes: TCP and upgrade, the session's first message, its configuration
 TOOL_MS = 900
@@ -86,15 +86,18 @@ def rules_for(kind: str, fault: Fault, phase: Phase) -> list[dict[str, Any]]:
     return [*rules, {"when": {**when, "connection": connection}, "do": action(fault, kind, phase)}]
 
 
+def strictly_allowed_ms(cell: Cell) -> int:
+    """On simulated time: none where there is enough left to play, nor where nobody is owed a word and the fault shows
+    at once; elsewhere what a warm standby aims at."""
+    fault, phase = FAULTS[cell.fault], PHASES[cell.phase]
+    silent = phase.name in ("caller speaking", "caller silent") and fault.detects != "silence" and not fault.moment
+    return 0 if silent or phase.name == "mid-reply, much buffered" else allowed_ms(cell, margin_ms=AIM_MS)
+
+
 def allowed_ms(cell: Cell, rtt_ms: int = 0, margin_ms: int = MARGIN_MS) -> int:
     """How much silence a fault may add: detection, the next provider's first audio, a margin, connecting when cold, and
-    the round trips these take. None where there is enough left to play, nor where nobody is owed a word and the fault
-    shows at once."""
+    the round trips these take."""
     fault, phase = FAULTS[cell.fault], PHASES[cell.phase]
-    if phase.name == "mid-reply, much buffered":
-        return 0
-    if phase.name in ("caller speaking", "caller silent") and fault.detects != "silence" and not fault.moment:
-        return 0
     if cell.outcome in ("unnoticed", "shortened", "refused") and not fault.name.startswith("stalled"):
         return 0
     detection = {

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from tests.chaos.matrix.cell import AIM_MS, Baseline, Cell, allowed_ms
+from tests.chaos.matrix.cell import Baseline, Cell, allowed_ms, strictly_allowed_ms
 from tests.chaos.matrix.phases import PHASES
 from tests.chaos.matrix.table import FAULTS
 from tests.wire.ear import Heard
@@ -76,7 +76,7 @@ def judged(
     _answers(cell, out, base, before, seam_words, torn)
     _keys(cell, out, base, [heard.word for heard in seen.words if heard.begin >= seen.keys_ms])
     if cell.outcome in ("answered", "unnoticed"):
-        allowed = allowed_ms(cell, seen.rtt_ms) + slack_ms if slack_ms else allowed_ms(cell, margin_ms=AIM_MS)
+        allowed = allowed_ms(cell, seen.rtt_ms) + slack_ms if slack_ms else strictly_allowed_ms(cell)
         _gap(cell, out, base, before, allowed)
     _truth(out, seen)
     _tools(cell, out, seen)
