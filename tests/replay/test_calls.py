@@ -18,6 +18,7 @@ import pytest
 import soundfile
 
 from audio.frame import decode, encode
+from bridge.fakes.speech import RATE, Spoken
 from bridge.shell.record import Recordings
 from bridge.shell.record_format import EVENTS, MEDIA, SUMMARY
 from bridge.shell.record_read import CallRecord
@@ -66,6 +67,27 @@ def test_a_recorded_call_does_the_same(folder: Path, request: pytest.FixtureRequ
     expected = orjson.loads((folder / SUMMARY).read_bytes())
     summary = orjson.loads(orjson.dumps(summarise(CallRecord(folder).notes())))
     assert summary == {name: expected[name] for name in summary}
+
+
+@pytest.mark.parametrize("scene", [*NAMES.values(), "stall in a reply", "death in the greeting"])
+def test_what_such_a_call_tells_as_heard_is_what_was_heard(scene: str, tmp_path: Path) -> None:
+    """The simulated providers speak real words with known times: a word counts when it is over, give or take 60 ms."""
+    recordings = Recordings(tmp_path)
+    studio = play(scene, recordings.open(spec("call", **SCENES[scene][0]), targets()))
+    assert recordings.close()
+    told = [note.fields for note in studio.notes if note.kind == "heard"]
+    assert told
+    for heard in told:
+        wires = [wire for wire in studio.wires.values() if wire.name == heard["provider"]]
+        replies = [wire.speech(number) for wire in wires for number in range(1, wire.replies + 1)]
+        assert any(_heard_of(spoken, heard["heard_ms"], heard["text"]) for spoken in replies), heard
+
+
+def _heard_of(spoken: Spoken, heard_ms: int, text: str) -> bool:
+    """Is `text` what is heard of `spoken` in so many ms?"""
+    ends = [word.end * 1000 / RATE for word in spoken.words]
+    least, most = (sum(end <= heard_ms + slack for end in ends) for slack in (-60, 60))
+    return text in (" ".join(word.text for word in spoken.words[:count]) for count in range(least, most + 1))
 
 
 @pytest.mark.skipif(not CORPUS.is_dir(), reason="the corpus of real calls is not here")

@@ -21,6 +21,7 @@ from bridge.core import effects as fx
 from bridge.core import events as ev
 from bridge.core.engine import Action, Engine, Transmit
 from bridge.core.plan import Agent, CallSpec, Candidate, Plan, Tool
+from bridge.fakes.speech import RATE, Spoken, bank, filler
 from bridge.shell.recording import Recorder
 from providers.base import HttpRefusal, SocketClosed, ToolSpec
 from providers.codec import Target
@@ -31,6 +32,7 @@ BEGINNING = 7_000 * 1_000_000_000
 KEY = "sk-canary-0123456789abcdef"
 CALLERS = Path(__file__).parents[2] / "fixtures" / "callers"
 FRAME = 160
+PIECE_MS = 200
 TOOL = Tool(ToolSpec("look_up", "Looks an order up.", {"type": "object", "properties": {}}))
 
 
@@ -73,7 +75,7 @@ class Provider:
 
     refuse: HttpRefusal | None = None
     first_audio: int = 400
-    pieces: int = 20  # of 200 ms each
+    pieces: int = 20  # of speech, PIECE_MS each
     dies_in: int = 0
     dies_after: int = 5
     stalls: bool = False
@@ -139,6 +141,10 @@ class Wire:
             self.studio.later(self.act.first_audio + piece * 50, lambda piece=piece: self.piece(id, number, piece))
         self.studio.later(self.act.first_audio + self.act.pieces * 50, lambda: self.end(id))
 
+    def speech(self, number: int) -> Spoken:
+        """What the session says in its so-manieth reply: real words, whose times are known."""
+        return filler(zlib.crc32(f"{self.name} {number}".encode()), self.act.pieces * PIECE_MS / 1000)
+
     def piece(self, id: str, number: int, piece: int) -> None:
         if self.running != id or not self.alive:
             return
@@ -147,10 +153,14 @@ class Wire:
             if not self.act.stalls:
                 self.close(1011, "internal error")
             return
-        sound = noise(20, zlib.crc32(f"{self.name} {number} {piece}".encode())) * 10
+        spoken = self.speech(number)
+        text = "".join(f"{word.text} " for word in spoken.words if word.begin * 1000 // RATE // PIECE_MS == piece)
+        size = PCMU.bytes_for(PIECE_MS)
+        sound = bank().audio(spoken, PCMU)[piece * size : (piece + 1) * size].ljust(size, PCMU.silence)
         audio = base64.b64encode(sound).decode()
         common = {"response_id": id, "item_id": f"item-{id}"}
-        self.say({"type": "response.output_audio_transcript.delta", "delta": f"{self.name}{piece} ", **common}, 0)
+        if text:
+            self.say({"type": "response.output_audio_transcript.delta", "delta": text, **common}, 0)
         self.say({"type": "response.output_audio.delta", "delta": audio, **common}, 0)
 
     def tool(self, id: str) -> None:
