@@ -32,7 +32,8 @@ FAST, SLOW = 2.0, 1.2  # ... and move a bound by this many dB
 class EchoGate:
     """Takes the level of each agent block as it is played and tells the echo level to expect at the near end.
 
-    `live`: an echo is possible now.
+    `live`: an echo is possible now. Levels are those above 280 Hz or so: what is below comes back from some lines only,
+    and may be most of a deep voice.
     """
 
     __slots__ = ("_ahead", "_blocks", "_bounds", "_far", "_lessons", "_pairs", "_peak", "live")
@@ -52,8 +53,8 @@ class EchoGate:
         self._ahead.append(level)
         self.live = DELAYS + AHEAD
 
-    def push(self, near: float) -> None:
-        """20 ms have passed, in which the near end had this level. Only needed while `live`."""
+    def push(self) -> bool:
+        """20 ms have passed: whether `learn` is to be told the level at the near end. Only needed while `live`."""
         ahead = self._ahead
         far = ahead.popleft() if ahead else SILENT
         # An echo block lies across two far blocks: the louder of the two is what it can be compared with.
@@ -68,15 +69,14 @@ class EchoGate:
         elif not ahead:
             self.live -= 1
         self._blocks += 1
-        if not self._blocks % (LEARN_FIRST if self._lessons < LESSONS else LEARN_LATER):
-            self._learn(near)
+        return not self._blocks % (LEARN_FIRST if self._lessons < LESSONS else LEARN_LATER)
 
     def expected(self) -> float:
         """The loudest echo this block can hold, in dB."""
         expected: float = max(map(add, self._pairs, self._bounds))
         return expected
 
-    def _learn(self, near: float) -> None:
+    def learn(self, near: float) -> None:
         """Moves the bound of each delay at which the far end was loud."""
         least = max(self._peak - LOUD_DB, TEACHES_DB)
         if max(self._pairs) <= least:

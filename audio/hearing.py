@@ -13,14 +13,15 @@ import numpy as np
 from audio.dtmf import STEADY_DB, Keypad
 from audio.echo import EchoGate
 from audio.frame import Pcm
-from audio.levels import FULL_SCALE, SILENT, SMALLEST, Background
+from audio.levels import FULL_SCALE, SILENT, SMALLEST, Background, low_power, to_db
 from audio.vad import Vad, make_vad
 from audio.voicing import BLOCK, pitch_strength, tone_share
 
 QUIETEST_DB = -52.0  # nothing below this is speech
 GATE_DB = 9.0  # speech is this far above the floor
 ECHO_DB = 8.0  # speech is this far above the echo to expect
-ECHO_HOLD_DB = 4.0  # ... once a turn is open
+ECHO_HOLD_DB = 6.0  # ... once a turn is open: echo must not let a backchannel grow
+ECHO_LIKELY_DB = 4.0  # what is this far above it may have been the caller, and goes with the turn that follows
 ECHO_QUIET_DB = 6.0  # an echo less than this above the floor does not disturb the ceiling
 TONE_SHARE = 0.985
 TONE_BLOCKS = 3
@@ -84,8 +85,8 @@ class Hearing:
         voiced = self._vad.speech(pcm.tobytes())
         background, echo = self.background, self.echo
         live = echo.live
-        if live:
-            echo.push(level)
+        if live and echo.push():
+            echo.learn(self._upper(power))
         if level > background.highest and (not live or self._echo_is_quiet()):
             background.highest = level
         background.push(level, turn)
@@ -97,11 +98,15 @@ class Hearing:
         if not voiced:
             return False
         if live:
-            above = level - echo.expected()
+            above = self._upper(power) - echo.expected()
             if above < (ECHO_HOLD_DB if turn else ECHO_DB):
-                self.gated = not turn and (above >= ECHO_HOLD_DB or not echo.learnt)
+                self.gated = not turn and (above >= ECHO_LIKELY_DB or not echo.learnt)
                 return False
         return not (turn and self._tone(change))
+
+    def _upper(self, power: float) -> float:
+        """The level of what of this block an echo can be compared with."""
+        return to_db(power - low_power(self._wave), BLOCK)
 
     def pitch(self) -> float:
         """How clear a pitch the last two blocks have (0 to 1)."""

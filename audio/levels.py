@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from functools import cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from audio.frame import Pcm
 
@@ -12,6 +14,7 @@ SILENT = -96.0  # what a block of digital silence measures
 SMALLEST = 2.6e-10
 FULL_SCALE = 32768.0 * 32768.0
 ACTIVE_DB = 15.0  # this far below the loud steps of speech is a pause
+LOWEST = 6  # x 50 Hz: a telephone line need not pass on what is below
 AUDIBLE = 35.0  # dB above 1 LSB rms (-55 dB of full scale): what stays below is no speech
 
 
@@ -21,6 +24,27 @@ def level_db(pcm: Pcm) -> float:
         return SILENT
     wave = pcm.astype(np.float32)
     return to_db(float(wave.dot(wave)), len(pcm))
+
+
+def upper_level_db(pcm: Pcm) -> float:
+    """The same of what 20 ms of `pcm` (int16) hold above 280 Hz or so, which any telephone line passes on."""
+    wave = pcm.astype(np.float32)
+    return to_db(float(wave.dot(wave)) - low_power(wave), len(pcm))
+
+
+def low_power(wave: NDArray[np.float32]) -> float:
+    """The part of 20 ms' sum of squares that lies below 280 Hz or so."""
+    low = _low_rows(len(wave)).dot(wave)
+    return float(low.dot(low))
+
+
+@cache
+def _low_rows(size: int) -> NDArray[np.float32]:
+    """Sines and cosines of 0 to 250 Hz in 20 ms of `size` samples, each of power 1."""
+    angle = 2 * np.pi * np.arange(LOWEST)[:, None] * np.arange(size) / size
+    rows: NDArray[np.float64] = np.concatenate([np.cos(angle), np.sin(angle[1:])]) * (2.0 / size) ** 0.5
+    rows[0] /= 2.0**0.5
+    return rows.astype(np.float32)
 
 
 def to_db(power: float, samples: int) -> float:

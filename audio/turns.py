@@ -11,7 +11,7 @@ import numpy as np
 
 from audio.frame import Frame, Pcm
 from audio.hearing import Hearing
-from audio.levels import SILENT, level_db
+from audio.levels import SILENT, upper_level_db
 from audio.pace import Pace
 from audio.resample import Resampler
 from audio.voicing import BLOCK, RATE
@@ -162,12 +162,12 @@ class TurnDetector:
         """Agent audio as it is paced out, up to about 100 ms before it is heard, at the rate of the caller's stream."""
         size = BLOCK * self._scale
         if frame.samples == size and not self._far_rest:
-            self._hearing.echo.played(level_db(frame.pcm))
+            self._hearing.echo.played(upper_level_db(frame.pcm))
             return
         pcm = np.concatenate([*self._far_rest, frame.pcm])
         whole = len(pcm) - len(pcm) % size
         for start in range(0, whole, size):
-            self._hearing.echo.played(level_db(pcm[start : start + size]))
+            self._hearing.echo.played(upper_level_db(pcm[start : start + size]))
         self._far_rest = [pcm[whole:]] if whole < len(pcm) else []
 
     def skip(self, samples: int) -> Sequence[TurnEvent]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import time
 from collections import defaultdict
@@ -29,7 +30,8 @@ from bench.ears_score import Score, score
 from bench.ears_variants import variants
 from bridge.listen_decisions import agent_left
 
-CORPUS = Path(__file__).resolve().parent.parent.parent / "shared" / "corpus" / "calls"
+_BESIDE = Path(__file__).resolve().parent.parent.parent / "shared" / "corpus"
+CORPUS = Path(os.environ.get("SEGUE_CORPUS", _BESIDE)) / "calls"
 REPEATS = 5
 DRAWS = 500
 ON_VARIANTS = ("segue", "segue, fixed 500", "webrtcvad 500")  # hours of calls: the others would take too long

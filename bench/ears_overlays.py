@@ -22,6 +22,7 @@ QUIET_LINES = frozenset(
     {"auto_dealer_service_call", "clean", "gsm", "dtx", "bargein", "backchannel", "digits", "loss", "echo"}
 )
 LINE_NOISE_DB = -62.0
+LINE_HZ = 300.0, 3400.0
 SHORTEST_LINE = 6.0  # seconds of agent speech worth interrupting
 
 
@@ -170,10 +171,14 @@ class Studio:
         return out
 
     def _echo(self, far: Wave) -> Wave:
+        """What comes back through a loudspeaker, a microphone and a telephone line: no more than that lets through."""
         delay = int(self._rng.uniform(0.08, 0.2) * RATE)
         out = np.zeros(len(far))
         out[delay:] = far[: len(far) - delay] * 10 ** (-self._rng.uniform(16, 26) / 20)
-        return out
+        spectrum = np.fft.rfft(out)
+        hz = np.fft.rfftfreq(len(out), 1 / RATE)
+        spectrum[(hz < LINE_HZ[0]) | (hz > LINE_HZ[1])] = 0.0
+        return np.asarray(np.fft.irfft(spectrum, len(out)))
 
     def _line_noise(self, size: int) -> Wave:
         return self._rng.standard_normal(size) * 32768 * 10 ** (LINE_NOISE_DB / 20)
