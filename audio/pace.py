@@ -22,18 +22,41 @@ SHORT = -2.11
 PER_DB = -0.051
 PER_GAP_S = -2.62
 BIAS = 1.08
+# A number that is read out: a group of few syllables, a pause, and another one. Its third group is likely its last.
+GROUP_GAP = 16  # blocks
+SHORTEST_GROUP, LONGEST_GROUP = 40, 115
+ALIKE = 20  # blocks
+GROUP_SYLLABLES = 5
+IN_GROUPS = -0.1  # the turn is no more likely to be over than this
 
 
 class Pace:
     """Stretches and syllables of one turn; `note` is called for each block of speech, `block` counts blocks."""
 
-    __slots__ = ("_before", "_extreme", "_first", "_gap", "_last", "_loud", "_peak", "_rising", "_spoken", "_syllables")
+    __slots__ = (
+        "_before",
+        "_extreme",
+        "_first",
+        "_gap",
+        "_group",
+        "_last",
+        "_loud",
+        "_one",
+        "_pauses",
+        "_peak",
+        "_rising",
+        "_spoken",
+        "_syllables",
+    )
 
     def __init__(self) -> None:
         self._syllables: list[int] = []  # the block after which each one's level fell
         self._first = 0
         self._last = 0
         self._gap = 0
+        self._pauses = 0  # as long as between groups of digits
+        self._one = 0  # how long the group before the last of them was
+        self._group = 0  # the block in which the one after it began
         self._peak = SILENT
         self._loud = 0.0
         self._spoken = 0
@@ -47,6 +70,8 @@ class Pace:
         self._first = block
         self._last = block - JOINED - 1
         self._gap = 0
+        self._pauses = 0
+        self._group = block
         self._loud = 0.0
         self._spoken = 0
         self._rising = False
@@ -87,6 +112,10 @@ class Pace:
             return
         if self._spoken:
             self._gap = max(self._gap, gap)
+            if gap >= GROUP_GAP:
+                self._pauses += 1
+                self._one = self._last - self._group
+                self._group = self._last + gap + 1
         self._peak = level
 
     def finished(self) -> float:
@@ -98,4 +127,14 @@ class Pace:
         score += PER_GAP_S * min(self._gap * BLOCK_S, 1.0)
         if (self._last - self._first) * BLOCK_S < SHORT_S:
             score += SHORT
-        return score
+        return min(score, IN_GROUPS) if syllables <= GROUP_SYLLABLES and self._two_groups() else score
+
+    def _two_groups(self) -> bool:
+        """Whether two groups have been said that are about as long as each other and as some digits."""
+        two = self._last - self._group
+        return (
+            self._pauses == 1
+            and min(self._one, two) >= SHORTEST_GROUP
+            and max(self._one, two) <= LONGEST_GROUP
+            and abs(self._one - two) <= ALIKE
+        )

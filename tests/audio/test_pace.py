@@ -68,3 +68,26 @@ def test_digits_read_out_in_groups_sound_unfinished_after_the_first_group() -> N
         for block in range(20):
             pace.note(26 * digit + block, -20.0 - abs(block - 8))
     assert pace.finished() < HALTING
+
+
+def in_groups(*groups: int, gap: int = 19) -> Pace:
+    """Groups of so many digits with `gap` blocks between them; every other digit has two syllables."""
+    pace, at = Pace(), 0
+    pace.begin(0)
+    for digits in groups:
+        for digit in range(digits):
+            for block in range(20):
+                between = 12.0 if digit % 2 and 8 <= block < 11 else 0.0
+                pace.note(at + block, -20.0 - between)
+            at += 25
+        at += gap - 5
+    return pace
+
+
+def test_two_groups_alike_sound_unfinished_and_a_third_need_not() -> None:
+    assert in_groups(3, 3).finished() < HALTING < in_groups(3, 3, 4).finished()
+
+
+def test_a_short_pause_makes_no_groups_of_ordinary_speech() -> None:
+    assert in_groups(3, 3, gap=12).finished() > HALTING
+    assert in_groups(6, 3).finished() > HALTING, "the first part is too long for a group"
