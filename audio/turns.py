@@ -345,10 +345,10 @@ class TurnDetector:
         return max(self._settings.hangover_ms, NUMBER_MS) if self._expecting else self._settings.hangover_ms
 
     def _finish(self) -> Sequence[TurnEvent]:
-        """A turn: over when the silence has lasted as long as the hangover, but not in a block that may be the first of
-        more speech."""
+        """A turn: over when the silence has lasted as long as the hangover, but not while a block of speech may be the
+        first of more."""
         silent = self._block - self._last
-        if silent * _BLOCK_MS >= self._hangover and not self._held & 1:
+        if silent * _BLOCK_MS >= self._hangover and not self._held:
             return self._close("turn_end")
         weak = self._block - self._strong
         if silent >= WEAK_BLOCKS and weak >= STRONG_BLOCKS and self._noisy():

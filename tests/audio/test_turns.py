@@ -97,6 +97,18 @@ def test_a_turn_does_not_end_in_a_block_of_speech() -> None:
     assert kinds(events) == ["speech_start", "turn_end"]
 
 
+@pytest.mark.parametrize("stop", [0.02, 0.04, 0.06])
+def test_a_turn_does_not_end_just_after_a_first_block_of_speech(stop: float) -> None:
+    """The caller goes on with a stop consonant: a block of speech, a short silence, and more."""
+    settings = TurnSettings(adaptive=False)
+    quiet = next(e for e in listen(line(1.0, voice(2.0, -22), 1.0), settings=settings) if e.kind == "turn_end")
+    pause = quiet.decided / RATE - 3.0 - 0.04
+    more = voice(1.0, -22, seed=4)
+    more[RATE // 50 : RATE // 50 + int(stop * RATE)] = 0.0
+    events = listen(line(1.0, voice(2.0, -22), pause, more, 1.5), settings=settings)
+    assert kinds(events) == ["speech_start", "turn_end"]
+
+
 @pytest.mark.parametrize("agent_ends", [2.2, 2.9])
 def test_a_short_answer_at_the_end_of_a_question_is_a_turn(agent_ends: float) -> None:
     near = line(2.0, voice(0.35, -22), 2.0)
