@@ -67,10 +67,11 @@ ALIKE_DB = 5.0  # less than this above a restless background's ceiling, sound is
 HELD_PITCH = 0.6  # a pitch as clear as this ...
 VOICE_MASK = 0b1111  # ... in two of four blocks ...
 HELD_BLOCKS = 5  # ... no longer ago than this
-STRONG_DB = 9.0  # on a noisy line a turn ends without speech this close to its peak ...
-STRONG_MORE_MS = 100  # ... for the hangover and this, at least ...
+STRONG_DB = 9.0  # on a noisy line a turn ends without speech this close to its peak, ...
+STRONGEST_DB = 5.5  # or above the ceiling where that is closer, but no closer than this, ...
+STRONG_MORE_MS = 150  # ... for the hangover (as when halting, at most) and this, at least ...
 STRONG_BLOCKS = 30  # ... this long,
-WEAK_BLOCKS = 4  # ... and without any for this long
+WEAK_BLOCKS = 2  # ... and without any for this long
 SOFT_DB = 12.0  # what stays this far below the turn's loud blocks for a whole stretch is background
 HOLD_MASK = 0b11111  # a block of speech prolongs a turn only with another one among the last five
 CUT_LEAD_MS = 60  # growth counts from here on: a click does not grow
@@ -307,7 +308,8 @@ class TurnDetector:
             alike = level < background.ceiling + ALIKE_DB
             if alike and not self._voiced_lately(block):
                 return
-            if level > self._peak - STRONG_DB:
+            above = max(self._peak - STRONG_DB, background.ceiling + ABOVE_CEILING_DB)
+            if level > min(above, self._peak - STRONGEST_DB):
                 self._strong = block + 1
         else:
             self._strong = block + 1
@@ -354,7 +356,8 @@ class TurnDetector:
         if silent >= WEAK_BLOCKS and weak >= STRONG_BLOCKS and self._noisy():
             if silent < JUDGED_BLOCKS:
                 self._judge()
-            if weak * _BLOCK_MS >= self._hangover + STRONG_MORE_MS:
+            most = self._hangover if self._asked else self._base() * HALTING_FACTOR
+            if weak * _BLOCK_MS >= min(self._hangover, most) + STRONG_MORE_MS:
                 return self._close("turn_end")
         return _NOTHING
 
