@@ -23,6 +23,7 @@ ECHO_DB = 8.0  # speech is this far above the echo to expect
 ECHO_HOLD_DB = 6.0  # ... once a turn is open: echo must not let a backchannel grow
 ECHO_LIKELY_DB = 4.0  # what is this far above it may have been the caller, and goes with the turn that follows
 ECHO_QUIET_DB = 6.0  # an echo less than this above the floor does not disturb the ceiling
+VOICE_PITCH = 0.85  # as loud as the turn and as clear as this it is a voice, though webrtcvad may not say so
 TONE_SHARE = 0.985
 TONE_BLOCKS = 3
 TONE_EVERY = 10  # blocks: how often an open turn is checked for tones
@@ -39,6 +40,7 @@ class Hearing:
         "_before",
         "_checked",
         "_detector",
+        "_misses",
         "_mute",
         "_restive",
         "_tones",
@@ -53,6 +55,7 @@ class Hearing:
 
     def __init__(self, detector: Literal["webrtc", "silero"]) -> None:
         self._detector: Literal["webrtc", "silero"] = detector
+        self._misses = detector == "webrtc"  # a vowel now and then, of quiet callers more often
         self._vad: Vad = make_vad(detector)
         self._wave = np.zeros(BLOCK, np.float32)
         self._before = np.zeros(BLOCK, np.float32)
@@ -95,7 +98,7 @@ class Hearing:
         self._restive = True
         if -STEADY_DB < change < STEADY_DB and self.keypad.push(wave, power, self._before):
             return False
-        if not voiced:
+        if not voiced and not (turn and level > background.reach and self._misses and self.pitch() > VOICE_PITCH):
             return False
         if live:
             above = self._upper(power) - echo.expected()

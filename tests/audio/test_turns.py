@@ -109,6 +109,13 @@ def test_a_turn_does_not_end_just_after_a_first_block_of_speech(stop: float) -> 
     assert kinds(events) == ["speech_start", "turn_end"]
 
 
+@pytest.mark.parametrize("pitch", [80.0, 85.0, 90.0])
+def test_a_clear_voice_that_is_too_quiet_for_webrtcvad_prolongs_a_turn(pitch: float) -> None:
+    said = np.concatenate([voice(1.0, -33, pitch=pitch), voice(1.5, -41, seed=4, pitch=pitch)])
+    _, end = listen(line(1.0, said, 2.0))
+    assert abs(end.at / RATE - 3.5) <= 0.12
+
+
 @pytest.mark.parametrize("agent_ends", [2.2, 2.9])
 def test_a_short_answer_at_the_end_of_a_question_is_a_turn(agent_ends: float) -> None:
     near = line(2.0, voice(0.35, -22), 2.0)
