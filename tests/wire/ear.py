@@ -142,7 +142,8 @@ class Ear:
                 if by_ear is None:
                     at = unexplained
                     continue
-                begin, (offset, tape) = at, by_ear
+                offset, tape = by_ear
+                begin = self._back(pcm, out[-1].end if out else 0, at, offset, tape)  # what was passed over on the way
             if begin == len(pcm):
                 return out
             stretch = self._follow(pcm, begin, offset, tape)
