@@ -234,7 +234,14 @@ class Failover:
         if reply.first_audio_ns is None:
             reply.void = link is not self.suspended
         elif not reply.complete:
-            swap.tail = self._speaker.keep_to_word(reply.ask, reply.transcript)
+            swap.tail = self._speaker.keep_to_word(reply.ask, reply.transcript, self._cover_ms())
+
+    def _cover_ms(self) -> int:
+        """How long it may be until the next link speaks."""
+        deadlines = self._desk.deadlines
+        standby = self.reserve.link
+        opening = 0 if standby is not None and standby.ready else deadlines.dial
+        return opening + self.reserve.first_audio_ms + deadlines.ask_margin
 
     def _drop_suspended(self) -> None:
         """The stalled link's last chance is over, and with it the reply it was giving."""

@@ -16,23 +16,48 @@ from bridge.core.sounds import Word, words_of
 
 PACE_MS = 1000  # of speech, before it tells how slow a voice is
 FASTEST, SLOWEST = 0.6, 1.6
-SURE_MS = 200  # of sound behind it make the end of a word surer
-NEAR = 2  # frames about the end of a word in which a dip is looked for
-BACK_DB_MS = 0.02  # how much deeper it must be for every ms further back
-SEAM_MS = 20  # played after the last word of a cut
+BACK_MS = 600  # so far back a pause is looked for where no word is known
+SEAM_MS = 40  # played after the last word of a cut: where its end is not quite right, it is early
+PAUSE_MS = 200  # ... at most, of the pause after it
+
+# A seam's worth. By far most of what is misjudged has a margin below 6 (see `Alignment.sure`), nothing one beyond 15.
+SURE = 15.0  # more margin is worth no more
+REACH_MS = 6000  # so far back a sure place is looked for
+STOP_WORTH = 1.0  # the end of a sentence or part of it: there a change of voice is heard least
+LATE_WORTH = 0.001  # per ms that is kept
+COVER_WORTH = 0.008  # per ms of silence that is spared
+
+STRETCH_MS = 12_000  # aligned at a time; what lies before is settled at the surest end of a word
+SETTLED_MS = 4000  # behind it, and a word can be
+RETRY_MS = 3000  # of sound, and settling is tried again
+ENOUGH = 5.0  # margin of a word to go on from
 
 
 class Transcript:
     """The words of one reply and the outline of its audio. Positions are samples at the leg's rate. `pace` is how
     slowly the voice speaks (1: as usual, more: slower), where earlier replies told."""
 
-    __slots__ = ("_aligned", "_format", "_pieces", "_settled", "_state", "_words", "audio", "complete", "pace")
+    __slots__ = (
+        "_aligned",
+        "_fixed",
+        "_format",
+        "_pieces",
+        "_settled",
+        "_state",
+        "_tried",
+        "_words",
+        "audio",
+        "complete",
+        "pace",
+    )
 
     def __init__(self, format: Format, pace: float | None = None) -> None:
         self._format = format
         self._pieces: list[tuple[int | None, str]] = []
         self._state: tuple[int, int, bool] = (0, 0, False)  # what `_aligned` was made from
         self._aligned = Alignment()
+        self._fixed = Alignment()  # words that are not aligned again
+        self._tried = 0  # ms at which it was tried to fix more
         self._settled: str | None = None
         self._words: list[Word] = []
         self.pace = pace
@@ -46,6 +71,14 @@ class Transcript:
     def add(self, text: str, at_ms: int | None = None) -> None:
         """`at_ms`: where in the reply's audio this word (or these few) begins."""
         self._pieces.append((at_ms, text))
+
+    def push(self, data: bytes) -> None:
+        """Audio of the reply: wire bytes, a whole number of samples."""
+        self.audio.push(data)
+        ms = self.audio.samples * 1000 // self._format.rate
+        if ms > STRETCH_MS + max((0, *self._fixed.ends[-1:])) and ms >= self._tried + RETRY_MS:
+            self._tried = ms
+            self._fix(ms)
 
     def upto(self, samples: int) -> str:
         """The text heard when `samples` of the audio were heard, cut at a word boundary."""
@@ -61,33 +94,41 @@ class Transcript:
         spoken = self._alignment().spoken(samples * 1000 / self._format.rate)
         return " ".join(self.text[: self._words[spoken - 1].end].split()) if spoken else ""
 
-    def seam(self, samples: int, sent: int, back_ms: int) -> int | None:
-        """Where to cut what was not `sent` of `samples`, so that no word is broken: just after a word that ends within
-        the last `back_ms`, or where no word is known there, at a pause. None without either."""
+    def seam(self, samples: int, sent: int, cover_ms: int) -> int | None:
+        """Where to cut what was not `sent` of `samples`, so that no word is broken and its text is sure: just after a
+        word, or where none is known, at a pause. None without either. What is cut is said again by who goes on, so it
+        may be seconds, as long as `cover_ms` of what was not sent are left to be played meanwhile."""
         rate = self._format.rate
         if self._timed:
             end = self._timed_heard(samples)[1]
+            least = min(samples - BACK_MS * rate // 1000, sent + cover_ms * rate // 1000)
+            cut = end + SEAM_MS * rate // 1000 if end > least else None
         else:
-            end = self._last_end(samples * 1000 // rate, sent * 1000 // rate, back_ms) * rate // 1000
-        if end <= samples - back_ms * rate // 1000:
-            pause = self.audio.pause_before(samples, back_ms)
+            place = self._surest(samples * 1000 // rate, sent * 1000 // rate, cover_ms)
+            cut = place * rate // 1000 if place is not None else None
+        if cut is None:
+            pause = self.audio.pause_before(samples, BACK_MS)
             if pause is None or pause < sent:
                 return None
-            end = pause
-        return max(sent, min(samples, end + SEAM_MS * rate // 1000))
+            cut = pause + SEAM_MS * rate // 1000
+        return max(sent, min(samples, cut))
 
-    def _last_end(self, ms: int, sent_ms: int, back_ms: int) -> int:
-        """The end of a word within `back_ms` before `ms`; 0 without any. Of those after `sent_ms` the surest: where the
-        sound dips most, and some of what follows is known."""
-        ends = [end for end in self._alignment().ends if ms - back_ms < end <= ms]
-        unsent = [end for end in ends if end >= sent_ms] or ends[-1:]
-        level = self.audio.outline()[0]
-
-        def height(end: int) -> float:
-            at = end // FRAME_MS
-            return float(level[max(0, at - NEAR) : at + NEAR + 1].min()) + (ms - end) * BACK_DB_MS
-
-        return min([end for end in unsent if end <= ms - SURE_MS] or unsent, key=height, default=0)
+    def _surest(self, ms: int, sent_ms: int, cover_ms: int) -> int | None:
+        """The best place (ms) between `sent_ms` and `ms` to cut after a word; None where no word ends there."""
+        since = max(sent_ms, ms - REACH_MS)
+        found = self._alignment(since)
+        best: tuple[float, int] | None = None
+        for word, end in enumerate(found.ends):
+            if since <= end <= ms:
+                worth = min(found.sure[word], SURE) + STOP_WORTH * self._words[word].stop
+                worth += LATE_WORTH * end - COVER_WORTH * max(0, cover_ms - (end - sent_ms))
+                if best is None or worth > best[0]:
+                    best = worth, word
+        if best is None:
+            return None
+        end = found.ends[best[1]]
+        following = found.begins[best[1] + 1] if best[1] + 1 < len(found.begins) else end
+        return end + max(SEAM_MS, min(PAUSE_MS, (following - end) // 2))
 
     @property
     def _timed(self) -> bool:
@@ -111,15 +152,40 @@ class Transcript:
             return silent
         return following if count < len(starts) or self.complete else self.audio.samples + 1
 
-    def _alignment(self) -> Alignment:
+    def _alignment(self, since: int | None = None) -> Alignment:
         state = (self.audio.samples, len(self._pieces), self.complete)
-        if state != self._state:
+        if state != self._state or since is not None:
             self._state = state
-            self._words = words_of(self.text)
-            level, bright = self.audio.outline()
-            pace = self.measured_pace() or self.pace or 1.0
-            self._aligned = align(level, bright, self._words, self.complete, pace)
+            self._aligned = self._align(since)
         return self._aligned
+
+    def _align(self, since: int | None = None) -> Alignment:
+        """`since`: from there (ms) on it is also told how sure each end is."""
+        self._words = words_of(self.text)
+        level, bright = self.audio.outline()
+        pace = self.measured_pace() or self.pace or 1.0
+        fixed = self._fixed
+        begin = fixed.ends[-1] if fixed.ends else 0
+        frame, words = begin // FRAME_MS, self._words[len(fixed.ends) :]
+        found = align(
+            level[frame:], bright[frame:], words, self.complete, pace, None if since is None else since - begin
+        )
+        return fixed.followed_by(found, begin)
+
+    def _fix(self, ms: int) -> None:
+        """Bounds what is aligned at a time."""
+        if self._timed:
+            return
+        latest = ms - SETTLED_MS
+        earliest = latest - SETTLED_MS
+        found = self._align(earliest)
+        whole = min(len(found.ends), len(self._words) - 1)  # the last known may not be whole yet
+        words = range(len(self._fixed.ends), whole)
+        known = [word for word in words if earliest < found.ends[word] <= latest]
+        last = max(known, key=lambda word: min(found.sure[word], SURE) + LATE_WORTH * found.ends[word], default=None)
+        if last is not None and found.sure[last] >= ENOUGH:
+            self._fixed = found.upto(last + 1)
+            self._state = (0, 0, False)
 
     def measured_pace(self) -> float | None:
         """The pace of a complete reply of some length."""
@@ -131,4 +197,4 @@ class Transcript:
         """No more is added, and no other part of it will be heard than these samples."""
         self._settled = self.upto(samples)
         self.audio.forget_outline()
-        self._words, self._aligned = [], Alignment()
+        self._words, self._aligned, self._fixed = [], Alignment(), Alignment()

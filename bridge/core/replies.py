@@ -144,7 +144,7 @@ class Replies:
         reply.last_audio_ns = desk.now
         if not reply.items or reply.items[-1][0] != event.item:
             reply.items.append((event.item, reply.transcript.audio.samples))
-        reply.transcript.audio.push(event.data)
+        reply.transcript.push(event.data)
         self._speaker.push(reply.ask, event.data)
         self._watch_stall()
 

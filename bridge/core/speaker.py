@@ -194,13 +194,13 @@ class Speaker:
             self._over(self.sounding)
             self.sounding = None
 
-    def keep_to_word(self, ask: int, transcript: Transcript, back_ms: int = 600) -> bytes:
-        """The reply `ask` will get no more audio: end what is held after its last whole word. Returns what was cut
-        off."""
+    def keep_to_word(self, ask: int, transcript: Transcript, cover_ms: int) -> bytes:
+        """The reply `ask` will get no more audio: end what is held after a whole word, the surest that leaves
+        `cover_ms` to play where so much is held. Returns what was cut off."""
         desk = self._desk
         held = desk.playout.pushed(ask)
         sent = held - len(desk.playout.rest(ask)) // desk.spec.leg.width
-        seam = transcript.seam(held, sent, back_ms)
+        seam = transcript.seam(held, sent, cover_ms)
         keep = held if seam is None else max(seam, min(held, sent + desk.samples(FRAME_MS)))  # a frame to fade in
         if self._silent and self.sounding == ask:
             keep = sent  # what is left of a voice that ran dry is no word

@@ -92,3 +92,29 @@ def test_text_far_longer_or_shorter_than_the_sound() -> None:
     short = align(level, bright, words_of(" ".join(word.text for word in said.spoken.words[:4])), False)
     assert len(short.ends) == 4
     assert abs(short.ends[3] - said.ends[3]) <= 300
+
+
+def test_sure_ends_are_right_and_doubtful_ones_less_often() -> None:
+    rng = random.Random(21)
+    off: dict[bool, list[float]] = {True: [], False: []}
+    for _ in range(60):
+        said = speech(rng)
+        audio = rng.uniform(3000, said.ms)
+        transcript = said.transcript(audio, audio + 800)
+        level, bright = transcript.audio.outline()
+        found = align(level, bright, words_of(transcript.text), False, since=0)
+        assert len(found.sure) == len(found.ends) and min(found.sure) >= 0
+        for word, end in enumerate(found.ends):
+            if found.sure[word] >= 12 or found.sure[word] < 3:
+                off[found.sure[word] >= 12].append(abs(end - said.ends[word]))
+    assert np.mean(np.array(off[True]) > 200) <= 0.01 < 0.05 <= np.mean(np.array(off[False]) > 200)
+
+
+def test_how_sure_is_told_from_a_time_on() -> None:
+    said = speech(random.Random(5))
+    level, bright = said.transcript(said.ms, -1).audio.outline()
+    words = words_of(said.spoken.text)
+    plain, later, whole = (align(level, bright, words, False, since=since) for since in (None, 3000, 0))
+    assert plain.ends == later.ends == whole.ends and plain.sure == ()
+    for end, sure, known in zip(later.ends, later.sure, whole.sure, strict=True):
+        assert sure == (0 if end < 3000 else pytest.approx(known, abs=0.01))

@@ -14,6 +14,7 @@ from bridge.fakes.speech import bank, filler
 from tests.core.voice import Speech, speech, speech_of
 
 LEADS_MS = (0, 800, 3000, -1000)  # the transcript ahead of the audio, or behind it
+COVER_MS = 950  # until the next provider speaks
 USUAL_PACE = 0.9  # of this voice, as an earlier reply of the call tells it
 
 
@@ -30,8 +31,9 @@ def cut(rng: random.Random, how: str) -> tuple[Speech, float]:
     at = audio
     if how == "barge-in":
         at = rng.uniform(300, audio)
-    elif how == "handover":
-        seam = transcript.seam(int(audio) * 8, 0, 600)
+    elif how.startswith("handover"):
+        sent = 0 if how == "handover" else max(0, int(audio) - 1500)
+        seam = transcript.seam(int(audio) * 8, sent * 8, COVER_MS)
         at = audio if seam is None else seam / 8
     text = transcript.upto(int(at) * 8)
     known = len(transcript.text.split())
@@ -40,8 +42,15 @@ def cut(rng: random.Random, how: str) -> tuple[Speech, float]:
     return said, said.off_ms(text, at)
 
 
-# How many of a hundred cuts may be off by more than 200 ms. All of them are to be within; this is what is reached.
-REACHED = {"barge-in, all received": 2, "barge-in": 3, "death": 7, "handover": 8}
+# How many of a hundred cuts may be off by more than 200 ms, and the 90th percentile. All of them are to be within; this
+# is what is reached. With little held there is little to choose from.
+REACHED = {
+    "barge-in, all received": (2, 60),
+    "barge-in": (3, 60),
+    "death": (6, 100),
+    "handover": (2, 20),
+    "handover, 1.5 s held": (7, 100),
+}
 
 
 @pytest.mark.parametrize("how", REACHED)
@@ -50,8 +59,9 @@ def test_the_text_is_what_was_heard_within_200_ms(how: str) -> None:
     off = np.abs([cut(rng, how)[1] for _ in range(125)])
     print(how, "p50, p95, p99, max", np.percentile(off, [50, 95, 99, 100]).round())
     assert np.percentile(off, 50) <= 20
-    assert np.percentile(off, 90) <= 150
-    assert (off > 200).mean() * 100 <= REACHED[how]
+    most, usual = REACHED[how]
+    assert np.percentile(off, 90) <= usual
+    assert (off > 200).mean() * 100 <= most
     assert off.max() <= 1000
 
 
@@ -101,7 +111,7 @@ def test_without_a_transcript_there_are_no_words_but_a_pause_to_cut_at() -> None
     ]
     assert gaps
     for end, begin in gaps:
-        seam = transcript.seam(int(begin) * 8, 0, 600)
+        seam = transcript.seam(int(begin) * 8, 0, COVER_MS)
         assert seam is not None and end - 40 <= seam / 8 <= begin
 
 
@@ -120,11 +130,52 @@ def test_a_seam_breaks_no_word_that_the_text_counts() -> None:
         said = speech(rng)
         audio = rng.uniform(1500, said.ms)
         transcript = said.transcript(audio, audio + 800)
-        seam = transcript.seam(int(audio) * 8, 0, 600)
+        seam = transcript.seam(int(audio) * 8, 0, COVER_MS)
         if seam is not None:
-            assert audio - 600 <= seam / 8 <= audio
+            assert 0 < seam / 8 <= audio
             assert transcript.upto(seam) == transcript.upto(seam + 1)
             assert len(transcript.upto(seam).split()) <= len(transcript.upto(int(audio) * 8).split())
+
+
+def test_a_seam_leaves_enough_to_play_where_the_words_are_equally_sure() -> None:
+    """It goes back to a surer place as long as what is left covers the next provider's first audio."""
+    rng = random.Random(12)
+    left = []
+    for _ in range(60):
+        said = speech(rng, (10, 16))
+        audio = rng.uniform(7000, said.ms)
+        seam = said.transcript(audio, audio + 800).seam(int(audio) * 8, int(audio - 4000) * 8, COVER_MS)
+        assert seam is not None
+        left.append(seam / 8 - (audio - 4000))
+    assert np.percentile(left, 10) >= COVER_MS - 300
+    assert np.mean(np.array(left) >= COVER_MS) >= 0.8
+
+
+def test_text_that_is_behind_the_sound_is_cut_at_its_last_words() -> None:
+    """Sound whose words are not known is not played: the next model would say it again."""
+    rng = random.Random(3)
+    for _ in range(40):
+        said = speech(rng, (10, 16))
+        audio = rng.uniform(7000, said.ms)
+        transcript = said.transcript(audio, audio - 1000)
+        seam = transcript.seam(int(audio) * 8, int(audio - 4000) * 8, COVER_MS)
+        assert seam is not None
+        assert abs(said.off_ms(transcript.upto(seam), seam / 8)) <= 400
+
+
+def test_a_long_reply_is_aligned_in_stretches() -> None:
+    """What lies before is settled, and as right as ever; what is aligned at the handover stays short."""
+    said = speech_of(filler(1, 29) + filler(4, 29))
+    transcript = Transcript(PCMU)
+    transcript.add(said.spoken.text)
+    for begin in range(0, len(said.data), 800):
+        transcript.push(said.data[begin : begin + 800])
+        fixed = transcript._fixed.ends[-1] if transcript._fixed.ends else 0
+        assert (begin / 8) - fixed <= 25_000
+    assert transcript._fixed.ends
+    off = np.abs([said.off_ms(transcript.upto(ms * 8), ms) for ms in range(500, said.ms, 333)])
+    assert np.percentile(off, 90) <= 60
+    assert off.max() <= 500
 
 
 def test_what_is_settled_stays_and_holds_no_outline() -> None:
@@ -189,6 +240,6 @@ def test_a_timed_word_followed_by_a_pause_is_heard_when_the_pause_begins() -> No
     assert transcript.upto(8 * 720) == "One two"
     assert transcript.upto(8 * 1390) == "One two"
     assert transcript.upto(8 * 1450) == "One two three"
-    assert transcript.seam(8 * 1390, 0, 800) == 8 * 720
-    assert transcript.seam(8 * 1390, 8 * 1000, 800) == 8 * 1000  # what is left is no whole word
-    assert transcript.seam(8 * 1500, 0, 600) == 8 * 1420
+    assert transcript.seam(8 * 1390, 0, 500) == 8 * 740
+    assert transcript.seam(8 * 1250, 8 * 1000, 0) == 8 * 1000  # what is left is no whole word
+    assert transcript.seam(8 * 1500, 0, 0) == 8 * 1440

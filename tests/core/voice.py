@@ -34,7 +34,7 @@ class Speech:
         """What has arrived when there are `audio_ms` of sound and the words that begin in the first `text_ms`."""
         made = Transcript(PCMU, pace)
         for begin in range(0, int(audio_ms) * 8, CHUNK_MS * 8):
-            made.audio.push(self.data[begin : min(begin + CHUNK_MS * 8, int(audio_ms) * 8)])
+            made.push(self.data[begin : min(begin + CHUNK_MS * 8, int(audio_ms) * 8)])
         for index, begin_ms in enumerate(self.begins):
             if begin_ms <= text_ms:
                 made.add((" " if index else "") + self.spoken.words[index].text)
