@@ -20,7 +20,7 @@ BACK_MS = 600  # so far back a pause is looked for where no word is known
 SEAM_MS = 40  # played after the last word of a cut: where its end is not quite right, it is early
 PAUSE_MS = 200  # ... at most, of the pause after it
 
-# A seam's worth. By far most of what is misjudged has a margin below 6 (see `Alignment.sure`), nothing one beyond 15.
+# What a place is worth. Most ends that are misjudged have a margin below 6 (`Alignment.sure`), hardly any above 12.
 SURE = 15.0  # more margin is worth no more
 REACH_MS = 6000  # so far back a sure place is looked for
 STOP_WORTH = 1.0  # the end of a sentence or part of it: there a change of voice is heard least
@@ -28,8 +28,8 @@ LATE_WORTH = 0.001  # per ms that is kept
 COVER_WORTH = 0.008  # per ms of silence that is spared
 
 STRETCH_MS = 12_000  # aligned at a time; what lies before is settled at the surest end of a word
-SETTLED_MS = 4000  # behind it, and a word can be
-RETRY_MS = 3000  # of sound, and settling is tried again
+SETTLED_MS = 4000  # of sound behind a word, and it can be settled
+RETRY_MS = 3000  # of further sound, and it is tried again
 ENOUGH = 5.0  # margin of a word to go on from
 
 
