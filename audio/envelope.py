@@ -1,4 +1,4 @@
-"""An outline of audio that is not kept: loudness per 20 ms, loudness and brightness per 10 ms.
+"""An outline of audio that is not kept: loudness per 20 ms, levels in bands per 10 ms.
 
 Enough to tell speech from pause and one kind of speech sound from another. What was pushed is measured when somebody
 asks, or when some seconds of it have gathered: in one go, since a call per chunk costs more than the measuring.
@@ -9,13 +9,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from audio.bands import BANDS, HOP, RATE, band_levels
 from audio.frame import Format, decode
 
 Floats = NDArray[np.float32]
 
 STEP_MS = 20
-FINE_MS = 10
-FINE_RATE = 8000  # Hz; what the outline is made at, so that all formats look alike
 GATHER_MS = 1000  # measured together; bounds what is held of the sound itself
 PAUSE_DB = 25  # this far below the loud parts is a pause
 GAP_MS = 100  # shorter gaps belong to the speech: stops of consonants, breaks between words
@@ -24,7 +23,7 @@ GAP_MS = 100  # shorter gaps belong to the speech: stops of consonants, breaks b
 class Envelope:
     """Levels of a growing stretch of audio in dB above 1 LSB rms (0 to 90), one per 20 ms."""
 
-    __slots__ = ("_bright", "_fine", "_format", "_last", "_levels", "_most", "_step", "_waiting", "_waits", "samples")
+    __slots__ = ("_bands", "_before", "_format", "_levels", "_most", "_step", "_waiting", "_waits", "samples")
 
     def __init__(self, format: Format) -> None:
         self._format = format
@@ -33,9 +32,8 @@ class Envelope:
         self._waiting: list[bytes] = []
         self._waits = 0  # bytes
         self._levels = bytearray()
-        self._fine = bytearray()  # half decibels per 10 ms; `_bright`: of the differences between samples
-        self._bright = bytearray()
-        self._last = np.float32(0.0)
+        self._bands = bytearray()  # half decibels per band and 10 ms
+        self._before = np.zeros(HOP, np.float32)  # the last samples measured
         self.samples = 0
 
     def push(self, data: bytes) -> None:
@@ -57,13 +55,11 @@ class Envelope:
         self._waits = len(data) - whole
         pcm = decode(data[:whole], self._format.encoding).astype(np.float32)
         self._levels += _decibels(pcm.reshape(-1, self._step)).astype(np.uint8).tobytes()
-        if self._format.rate != FINE_RATE:
-            pcm = pcm.reshape(-1, self._format.rate // FINE_RATE).mean(axis=1)
-        size = FINE_RATE * FINE_MS // 1000
-        self._fine += (2 * _decibels(pcm.reshape(-1, size))).astype(np.uint8).tobytes()
-        steps = np.diff(pcm, prepend=self._last)
-        self._last = pcm[-1]
-        self._bright += (2 * _decibels(steps.reshape(-1, size))).astype(np.uint8).tobytes()
+        if self._format.rate != RATE:
+            pcm = pcm.reshape(-1, self._format.rate // RATE).mean(axis=1)
+        pcm = np.concatenate([self._before, pcm])
+        self._before = pcm[-HOP:]
+        self._bands += band_levels(pcm).tobytes()
 
     @property
     def levels(self) -> bytes:
@@ -71,14 +67,11 @@ class Envelope:
         self._measure()
         return bytes(self._levels)
 
-    def outline(self) -> tuple[Floats, Floats]:
-        """Level and brightness (level of the differences between neighbouring samples at 8 kHz, less the level itself)
-        in dB per 10 ms, smoothed over 30 ms. Empty once `forget_outline` was called."""
+    def outline(self, first: int = 0) -> Floats:
+        """Level of each band in dB per 10 ms, from frame `first` on. Empty once `forget_outline` was called."""
         self._measure()
-        powers = 10.0 ** (np.frombuffer(self._fine + self._bright, np.uint8).reshape(2, -1).astype(np.float32) / 20)
-        padded = np.pad(powers, ((0, 0), (1, 1)), mode="edge") if powers.size else np.zeros((2, 2), np.float32)
-        smooth = 10 * np.log10(padded[:, :-2] / 4 + padded[:, 1:-1] / 2 + padded[:, 2:] / 4)
-        return smooth[0], smooth[1] - smooth[0]
+        bands = np.frombuffer(bytes(self._bands[first * BANDS :]), np.uint8)
+        return bands.reshape(-1, BANDS).astype(np.float32) / np.float32(2)
 
     def _quiet(self, shortest_ms: int = GAP_MS) -> NDArray[np.bool_]:
         """Which steps are pause; a quiet stretch shorter than `shortest_ms` is part of the speech around it."""
@@ -100,8 +93,7 @@ class Envelope:
         """No more is pushed, and only `levels` are asked for."""
         self._measure()
         self._waiting.clear()
-        self._fine.clear()
-        self._bright.clear()
+        self._bands.clear()
 
     def silence_until(self, samples: int, least_ms: int = 60) -> int | None:
         """Where the pause begins that lasts until `samples`; None where it is shorter than `least_ms`."""

@@ -265,6 +265,11 @@ class Playout:
         track = self._known.get(key)
         return track is None or (track.done and not track.unsent)
 
+    def heard_out(self, key: int, now: int) -> bool:
+        """All of the track that was sent is heard."""
+        track = self._known.get(key)
+        return track is None or track.begin < 0 or self.position(now) >= track.begin + track.sent
+
     def left(self, now: int) -> int:
         """Samples still to be heard: unsent and sent ahead."""
         if self._silent:  # asked with every caller frame

@@ -1,12 +1,9 @@
 """Laying text along speech: which stretch of the sound is which word.
 
 A forced alignment without a model of the language: the text is read as a row of kinds of sound (`sounds`), each 10 ms
-of the audio says how much it is like each kind, and dynamic programming finds the row of stretches that fits both best,
-with pauses where a comma or the end of a sentence makes them likely. Text that ran ahead of the audio, and audio that
-ran ahead of the text, are left over at the end.
-
-The figures of the kinds were taken from the phoneme times of four English voices (recorded and diphone) and checked
-with others, German, Spanish and French among them. Asked for at a handover or cut: 3 to 4 ms for 20 s.
+of the audio says how well each kind explains what is heard there (`phones`), and dynamic programming finds the row of
+stretches that fits both best, with pauses where a comma or the end of a sentence makes them likely. Text that ran ahead
+of the audio, and audio that ran ahead of the text, are left over at the end.
 """
 
 from __future__ import annotations
@@ -18,26 +15,21 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from audio.bands import loudness, normalised, product
+from bridge.core.phones import LETTERS, probabilities
 from bridge.core.sounds import ANY, KINDS, PAUSE, Sound, Word
 
 Floats = NDArray[np.float32]
 
 FRAME_MS = 10
-# Mean and standard deviation per kind: level below the loud parts (dB), brightness against the voice's usual one (dB).
-_LOOK = np.array(
-    [(-3, 4.5, 0, 3.2), (-5, 6, -4.5, 3), (-5, 6, -1, 3.5), (-17, 8.5, 11.5, 6.5), (-25, 10, 8.5, 7), (-27, 11, 4, 8),
-     (-14.5, 9, -2.5, 5.5)], np.float32,
-)  # fmt: skip
-_SILENCE = (-47.0, 9.0, 5.0, 5.0)
-_QUIETEST = -50.0  # dB below the loud parts: all that is softer is alike
-_SPEECH_DB = 25.0  # above 1 LSB rms: softer sound is no speech
-_WEIGHT = 0.2  # of what a frame says: neighbouring frames say much the same
-_ODDEST = 12.0  # no frame counts for more than this against a kind (squared standard deviations)
+_SPEECH_DB = 12.0  # the loud parts of softer sound are no speech
+_SILENT_DB = 38.0  # below the loud parts
+_WEIGHT = 0.3  # of what a frame says: neighbouring frames say much the same
 
-_SHORT, _LONG = 2.0, 4.0
+_SHORT, _LONG = 3.0, 2.5
 _PAUSE_COST = 0.01  # per frame
 _SHORTEST_PAUSE = 3  # frames
-_UNMARKED_PAUSE = 4.0  # where the text has no stop
+_UNMARKED_PAUSE = 3.0  # where the text has no stop
 _MISSING_PAUSE = 3.0  # where it has one
 _LEFT_OUT = 0.7  # an optional sound
 _UNKNOWN = 0.25  # per frame of audio that text is not there for
@@ -48,15 +40,16 @@ _LONGEST = 80  # frames that the sound at the end may have lasted
 _NEARLY = 0.7  # of its usual length, and the last sound of a word is over
 
 _ELSEWHERE = 12  # frames away, and it is another end
-_AHEAD = 30  # units looked at beyond those that were passed
+_AHEAD = 20  # units looked at beyond those that were passed
 
-_FASTEST = 0.7  # of the voice's own pace
+_FASTEST = 0.6  # of the voice's own pace
 _MARGIN_MS = 1000
 
 _BAND = 448  # frames in which the end of a sound is looked for
 _BEHIND = 220  # of them before the likeliest
-_DRIFT = 0.14  # usual cost of a frame on the right path, until the path tells
-_DRIFT_LEAST, _DRIFT_MOST = 0.08, 0.3
+_DRIFT = 0.33  # usual cost of a frame on the right path, until the path tells
+_DRIFT_LEAST, _DRIFT_MOST = 0.18, 0.7
+_EXPLAINED = np.ascontiguousarray(LETTERS.T)
 _NEVER = np.float32(-1e9)
 
 
@@ -84,27 +77,27 @@ class Alignment:
 
 
 def align(
-    level: Floats,
-    bright: Floats,
+    bands: Floats,
     words: Sequence[Word],
     complete: bool,
     pace: float = 1.0,
     since: int | None = None,
 ) -> Alignment:
-    """Lays `words` along the frames `level` and `bright` (dB, one per 10 ms). `complete`: all of the text was spoken
+    """Lays `words` along `bands` (levels in dB, one row per 10 ms). `complete`: all of the text was spoken
     here; else either may end before the other. `pace`: of the voice, where it is known. `since`: how sure the ends are
     is told from there (ms) on; it costs half as much again."""
+    level = loudness(bands)
     kept = _without_long_pauses(level)
     if not complete:
         words = _that_fit(words, len(level) * FRAME_MS, pace)
     units = _row(words, pace)
     if not kept.size or len(units) < 2 or _share(level, 0.9) < _SPEECH_DB:
         return Alignment()
-    lattice = _Lattice(_likeness(level[kept], bright[kept]), units)
+    lattice = _Lattice(_likeness(bands[kept], level[kept]), units)
     lattice.run()
     over, at = lattice.end(complete)
     path = lattice.path(over, at)
-    begins, ends = _result(words, units, path)
+    begins, ends = _result(words, units, path, over)
     times = np.append(kept, len(level)) * FRAME_MS
     sure: tuple[float, ...] = ()
     if since is not None:
@@ -127,7 +120,7 @@ def _without_long_pauses(level: Floats) -> NDArray[np.intp]:
     """The frames that count."""
     if not level.size:
         return np.zeros(0, np.intp)
-    silent = level < _share(level, 0.9) + _SILENCE[0] + _SILENCE[1]
+    silent = level < _share(level, 0.9) - _SILENT_DB
     at = np.arange(len(level))
     run = at - np.maximum.accumulate(np.where(silent, -1, at))
     return np.flatnonzero(run <= _LONGEST_PAUSE)
@@ -138,17 +131,9 @@ def _share(values: Floats, share: float) -> float:
     return float(np.sort(values)[int(share * (len(values) - 1))])
 
 
-def _likeness(level: Floats, bright: Floats) -> Floats:
-    """How much each frame is like each kind, the likeliest being 0. Shape (KINDS, frames)."""
-    level = level - np.float32(_share(level, 0.9))
-    loud = level > -10
-    bright = bright - np.float32(_share(bright[loud], 0.5))
-    level = np.maximum(level, np.float32(_QUIETEST))
-    out = np.empty((KINDS, len(level)), np.float32)
-    for kind, (mean, spread, hue, range_) in [*enumerate(_LOOK.tolist()), (PAUSE, _SILENCE)]:
-        far = np.minimum(((level - mean) / spread) ** 2, _ODDEST) + np.minimum(((bright - hue) / range_) ** 2, _ODDEST)
-        out[kind] = -0.5 * far - np.log(spread * range_)
-    out[PAUSE, level <= _SILENCE[0]] = np.maximum(out[PAUSE, level <= _SILENCE[0]], -np.log(_SILENCE[1] * _SILENCE[3]))
+def _likeness(bands: Floats, level: Floats) -> Floats:
+    """How well each kind of sound explains what is heard in each frame, the best being 0. Shape (KINDS, frames)."""
+    out = np.ascontiguousarray(product(probabilities(normalised(bands, level)), _EXPLAINED).T)
     out[ANY] = out[:ANY].max(axis=0)
     return np.asarray((out - out.max(axis=0)) * np.float32(_WEIGHT), np.float32)
 
@@ -371,9 +356,11 @@ class _Lattice:
         return found
 
 
-def _result(words: Sequence[Word], units: list[_Unit], path: list[tuple[int, int, int]]) -> tuple[list[int], list[int]]:
-    """The path in words: the frames at which they begin, and the boundaries after them."""
-    over = path[-1][0] + 1 if path else 0
+def _result(
+    words: Sequence[Word], units: list[_Unit], path: list[tuple[int, int, int]], over: int
+) -> tuple[list[int], list[int]]:
+    """The path in words: the frames at which they begin, and the boundaries after them. `over`: units passed, those
+    left out at the end too."""
     spoken = len(words) if over == len(units) else units[over].word + (not units[over].frames)
     begins, ends = [-1] * len(words), [-1] * len(words)
     for index, first, after in path:

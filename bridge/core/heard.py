@@ -16,6 +16,7 @@ from bridge.core.sounds import Word, words_of
 
 PACE_MS = 1000  # of speech, before it tells how slow a voice is
 FASTEST, SLOWEST = 0.6, 1.6
+EASY = 1.2  # lengths are laid out this much slower than measured: a drawn-out word costs more than a hurried one
 BACK_MS = 600  # so far back a pause is looked for where no word is known
 SEAM_MS = 40  # played after the last word of a cut: where its end is not quite right, it is early
 PAUSE_MS = 200  # ... at most, of the pause after it
@@ -27,9 +28,10 @@ STOP_WORTH = 1.0  # the end of a sentence or part of it: there a change of voice
 LATE_WORTH = 0.001  # per ms that is kept
 COVER_WORTH = 0.008  # per ms of silence that is spared
 
-STRETCH_MS = 12_000  # aligned at a time; what lies before is settled at the surest end of a word
-SETTLED_MS = 4000  # of sound behind a word, and it can be settled
-RETRY_MS = 3000  # of further sound, and it is tried again
+STRETCH_MS = 7000  # aligned at a time; what lies before is settled at the surest end of a word
+SETTLED_MS = 3000  # of sound behind a word, and it can be settled
+WINDOW_MS = 2500  # of sound before that in which the place is looked for
+RETRY_MS = 2000  # of further sound, and it is tried again
 ENOUGH = 5.0  # margin of a word to go on from
 
 
@@ -161,15 +163,15 @@ class Transcript:
 
     def _align(self, since: int | None = None) -> Alignment:
         """`since`: from there (ms) on it is also told how sure each end is."""
-        self._words = words_of(self.text)
-        level, bright = self.audio.outline()
-        pace = self.measured_pace() or self.pace or 1.0
         fixed = self._fixed
-        begin = fixed.ends[-1] if fixed.ends else 0
-        frame, words = begin // FRAME_MS, self._words[len(fixed.ends) :]
-        found = align(
-            level[frame:], bright[frame:], words, self.complete, pace, None if since is None else since - begin
-        )
+        known = self._words[: len(fixed.ends)]
+        behind = known[-1].end if known else 0
+        words = words_of(self.text[behind:])
+        self._words = known + [word._replace(end=word.end + behind) for word in words]
+        begin = fixed.ends[-1] if known else 0
+        pace = self.measured_pace() or self.pace or 1.0
+        bands = self.audio.outline(begin // FRAME_MS)
+        found = align(bands, words, self.complete, pace, None if since is None else since - begin)
         return fixed.followed_by(found, begin)
 
     def _fix(self, ms: int) -> None:
@@ -177,7 +179,7 @@ class Transcript:
         if self._timed:
             return
         latest = ms - SETTLED_MS
-        earliest = latest - SETTLED_MS
+        earliest = latest - WINDOW_MS
         found = self._align(earliest)
         whole = min(len(found.ends), len(self._words) - 1)  # the last known may not be whole yet
         words = range(len(self._fixed.ends), whole)
@@ -189,9 +191,11 @@ class Transcript:
 
     def measured_pace(self) -> float | None:
         """The pace of a complete reply of some length."""
-        voiced = self.audio.voiced() if self.complete else 0
+        if not self.complete:
+            return None
+        voiced = self.audio.voiced()
         usual = sum(sound.ms for word in words_of(self.text) for sound in word.sounds)
-        return min(SLOWEST, max(FASTEST, voiced / usual)) if voiced >= PACE_MS <= usual else None
+        return min(SLOWEST, max(FASTEST, EASY * voiced / usual)) if voiced >= PACE_MS <= usual else None
 
     def settle(self, samples: int) -> None:
         """No more is added, and no other part of it will be heard than these samples."""

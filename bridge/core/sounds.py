@@ -1,7 +1,7 @@
 """Text as a row of sounds: what kinds of sound a voice will make of it, and how long each usually lasts.
 
-No dictionary and no language: letters of Latin script are read by rules that hold well enough in most European
-languages, since only the kind of a sound counts (a vowel, a hiss, a stop), not which one it is. Digits, and letters of
+No dictionary: letters of Latin script are read by rules that hold well enough in most European languages. A kind of
+sound is a letter or a group of them, and what it may sound like is a mixture (`phones.LETTERS`). Digits, and letters of
 other scripts, are sounds of any kind whose length alone is expected.
 """
 
@@ -12,37 +12,62 @@ import unicodedata
 from functools import lru_cache
 from typing import NamedTuple
 
-VOWEL, NASAL, LIQUID, HISS, BREATH, STOP, SOFT, ANY, PAUSE = range(9)
-KINDS = 9
+_MS = {  # usual length: the means of five voices
+    "a": 88, "e": 61, "i": 76, "o": 80, "u": 96, "y": 115, "ai": 135, "ee": 108, "oo": 96, "ou": 93, "au": 110,
+    "oi": 187, "ew": 128, "N": 69, "L": 100, "R": 76, "W": 71, "Y": 96, "S": 98, "SH": 125, "J": 98, "F": 101, "TH": 47,
+    "V": 51, "H": 59, "K": 78, "G": 54, "weak": 58, "any": 80, "pause": 80,
+}  # fmt: skip
+NAMES = tuple(_MS)  # vowels in small letters, "weak" may be silent; K stands for p, t and k, G for b, d and g
+KINDS = len(NAMES)
+_NUMBER = {name: number for number, name in enumerate(NAMES)}
+ANY, PAUSE = _NUMBER["any"], _NUMBER["pause"]
 
-_MS = {VOWEL: 80, NASAL: 65, LIQUID: 65, HISS: 105, BREATH: 90, STOP: 75, SOFT: 55}  # medians of four English voices
-_LONGER_VOWEL_MS = (80, 115, 140)  # by the number of letters, at most three
-_WEAK_MS = 60  # an e that may be silent
-_AFFRICATE_MS = 80
 _LETTER_MS = 75  # of an alphabet that is not read here
 _SYLLABLE_MS = 180  # a sign of a script that writes syllables or words
 _DIGIT_MS = (120, 120, 120)  # two or three syllables
 
-_SPELLING: list[tuple[str, str]] = [  # the first that fits; small letters are sounds that may be left out
-    ("tion|sion|cion", "HVN"),
-    ("tsch|sch|tch|sh|ch|dge|sc(?=[eiy])|ss|zz|s|z|c(?=[eiy])", "H"),
-    ("x", "SH"),
-    ("ph|th|ff|f", "B"),
-    ("igh", "V"),
-    ("gh", "b"),
-    ("cqu?|ck|cc|kk|c|k|qu?|pp|p|tt|t", "S"),
+_SPELLING: list[tuple[str, str]] = [  # the first that fits; with a question mark: may be left out
+    ("tion|sion|cion", "SH weak N"),
+    ("tsch|sch|tch|sh|ch", "SH"),
+    ("dge", "J"),
+    ("sc(?=[eiy])|ss|zz|s|z|c(?=[eiy])", "S"),
+    ("x", "K S"),
+    ("ph|ff|f", "F"),
+    ("th", "TH"),
+    ("v", "V"),
+    ("^kn", "N"),
+    ("^wr", "R"),
+    ("ould", "u G"),
+    ("eigh", "ai"),
+    ("igh", "i"),
+    ("gh", "F?"),
+    ("cqu?|ck|cc|kk|c|k|qu?|pp|p|tt|t", "K"),
     ("ng|nn|n|mm|m", "N"),
-    ("ll|l|rr|r|wh|w|y(?=[aeiou])", "L"),
-    ("bb|b|dd|d|gg|vv|v", "D"),
+    ("ll|l", "L"),
+    ("rr|r", "R"),
+    ("[oa]w(?![aeiouy])", "ou"),
+    ("ew(?![aeiouy])", "ew"),
+    ("wh|w", "W"),
+    ("y(?=[aeiou])", "Y"),
+    ("bb|b|dd|d|gg", "G"),
     ("j|g(?=[eiy])", "J"),
-    ("g", "D"),
-    ("^h|(?<![cstpgrkwd])h(?=[aeiouy])", "B"),
+    ("g", "G"),
+    ("^h|(?<![cstpgrkwd])h(?=[aeiouy])", "H"),
     ("h", ""),
-    ("(?<=[^aeiouy])e$|(?<=[^aeiouys])e(?=[ds]$)", "v"),
-    ("[aeiouy]+", "V"),
+    ("(?<=[^aeiouy])e$|(?<=[^aeiouys])e(?=[ds]$)", "weak?"),
+    ("[ae][iy]", "ai"),
+    ("ee|ea|ie", "ee"),
+    ("oo", "oo"),
+    ("ou", "ou"),
+    ("au|oa", "au"),
+    ("o[iy]", "oi"),
+    ("eu|ue|ui", "ew"),
+    *((letter, letter) for letter in "aeiouy"),
 ]
+_SPOKEN = {  # frequent English words that are not said as they are spelled
+    "one": "wun", "once": "wuns", "two": "too", "who": "hoo", "whole": "hole", "of": "ov", "does": "duz",
+}
 _RULE = re.compile("|".join(f"(?P<r{index}>{pattern})" for index, (pattern, _) in enumerate(_SPELLING)))
-_KIND = {"V": VOWEL, "N": NASAL, "L": LIQUID, "H": HISS, "B": BREATH, "S": STOP, "D": SOFT, "J": SOFT}
 _DENSE = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\u2fff\u3005-\u30ff\u3400-\u9fff\uf900-\ufaff"  # no spaces
 _WORD = re.compile(rf"[{_DENSE}][^\w\s]*|[^\s{_DENSE}]+")
 _BREAK = re.compile(r"[.,;:!?…—。、，！？：；।؟،][\"'”’»)\]]*$")
@@ -92,17 +117,10 @@ def sounds_of(word: str) -> tuple[Sound, ...]:
 def _read(letters: str) -> list[Sound]:
     """Sounds of Latin letters (a to z)."""
     out: list[Sound] = []
-    for match in _RULE.finditer(letters):
-        for sign in _SPELLING[int((match.lastgroup or "r0")[1:])][1]:
-            kind = _KIND[sign.upper()]
-            ms = _MS[kind]
-            if sign == "V":
-                ms = _LONGER_VOWEL_MS[min(3, len(match.group())) - 1]
-            elif sign == "v":
-                ms = _WEAK_MS
-            elif sign == "J":
-                ms = _AFFRICATE_MS
-            out.append(Sound(kind, ms, sign.islower()))
-    if not any(sound.kind == VOWEL and not sound.optional for sound in out):
+    for match in _RULE.finditer(_SPOKEN.get(letters, letters)):
+        for name in _SPELLING[int((match.lastgroup or "r0")[1:])][1].split():
+            kind = _NUMBER[name.rstrip("?")]
+            out.append(Sound(kind, _MS[NAMES[kind]], name.endswith("?")))
+    if not any(NAMES[sound.kind].islower() and not sound.optional for sound in out):
         out = [sound._replace(optional=False) for sound in out]
     return out

@@ -44,6 +44,7 @@ class Speaker:
         self.sounding: int | None = None
         self.silent_since = 0
         self.underrun: tuple[int, int] | None = None
+        self._leaving: list[int] = []  # another voice was sent behind them, and they are still to be heard
         self.ended: list[int] = []
 
     # ------------------------------------------------------------------------------------------------------- filling
@@ -78,6 +79,8 @@ class Speaker:
     def pulled(self) -> None:
         """One slot of the pacer."""
         desk = self._desk
+        while self._leaving and desk.playout.heard_out(self._leaving[0], desk.now):
+            self._over(self._leaving.pop(0))
         outgoing = desk.playout.pull(desk.now)
         if outgoing is None:
             if self._noise is not None:
@@ -127,7 +130,7 @@ class Speaker:
 
     def _began(self, key: int) -> None:
         if self.sounding is not None and self.sounding != key:
-            self._over(self.sounding)
+            self._leaving.append(self.sounding)
         self.sounding = key
         self.loudness.began(key)
         self._desk.note("agent_began", ask=max(key, 0))
@@ -143,10 +146,17 @@ class Speaker:
                 self._watch_quiet()
             return False
         self.silent_since = min(desk.now, desk.playout.until)  # what had run dry before it was given up
+        self._left()
         if self.sounding is not None and desk.playout.finished(self.sounding):
             self._over(self.sounding)
             self.sounding = None
         return True
+
+    def _left(self) -> None:
+        """Nothing more of those that are leaving will be heard."""
+        for key in self._leaving:
+            self._over(key)
+        self._leaving.clear()
 
     def _over(self, key: int) -> None:
         self._desk.note(
@@ -190,6 +200,7 @@ class Speaker:
         desk.timers.clear("quiet")
         desk.timers.clear("dry")
         self.silent_since = desk.now
+        self._left()
         if self.sounding is not None:
             self._over(self.sounding)
             self.sounding = None

@@ -7,32 +7,37 @@ import random
 import numpy as np
 import pytest
 
+from audio.bands import BANDS
 from bridge.core.alignment import align
-from bridge.core.sounds import ANY, BREATH, HISS, LIQUID, NASAL, SOFT, STOP, VOWEL, sounds_of, words_of
+from bridge.core.sounds import NAMES, sounds_of, words_of
 from tests.core.voice import speech, speech_of
 
 
-def kinds(word: str) -> list[int]:
-    return [sound.kind for sound in sounds_of(word) if not sound.optional]
+def kinds(word: str) -> str:
+    return " ".join(NAMES[sound.kind] for sound in sounds_of(word) if not sound.optional)
 
 
 @pytest.mark.parametrize(
     ("word", "expected"),
     [
-        ("speech", [HISS, STOP, VOWEL, HISS]),
-        ("Nation,", [NASAL, VOWEL, HISS, VOWEL, NASAL]),
-        ("the", [BREATH, VOWEL]),
-        ("made", [NASAL, VOWEL, SOFT]),
-        ("straße", [HISS, STOP, LIQUID, VOWEL, HISS]),
-        ("garçon", [SOFT, VOWEL, LIQUID, HISS, VOWEL, NASAL]),
-        ("niño", [NASAL, VOWEL, NASAL, VOWEL]),
-        ("don't", [SOFT, VOWEL, NASAL, STOP]),
-        ("42", [ANY] * 6),
-        ("мир", [ANY] * 3),
-        ("—", []),
+        ("speech", "S K ee SH"),
+        ("Nation,", "N a SH weak N"),
+        ("the", "TH weak"),
+        ("made", "N a G"),
+        ("straße", "S K R a S"),
+        ("garçon", "G a R S o N"),
+        ("niño", "N i N o"),
+        ("don't", "G o N K"),
+        ("should", "SH u G"),
+        ("eighty", "ai K y"),
+        ("one", "W u N"),
+        ("window", "W i N G ou"),
+        ("42", "any any any any any any"),
+        ("мир", "any any any"),
+        ("—", ""),
     ],
 )
-def test_words_are_read_as_kinds_of_sound(word: str, expected: list[int]) -> None:
+def test_words_are_read_as_kinds_of_sound(word: str, expected: str) -> None:
     assert kinds(word) == expected
 
 
@@ -47,11 +52,11 @@ def test_words_come_in_order_and_within_the_sound() -> None:
     for complete in (True, False) * 10:
         said = speech(rng)
         transcript = said.transcript(said.ms if complete else rng.uniform(500, said.ms), 1e9)
-        level, bright = transcript.audio.outline()
-        found = align(level, bright, words_of(transcript.text), complete)
+        bands = transcript.audio.outline()
+        found = align(bands, words_of(transcript.text), complete)
         times = [time for pair in zip(found.begins, found.ends, strict=True) for time in pair]
         assert times == sorted(times)
-        assert not times or (times[0] >= 0 and times[-1] <= len(level) * 10)
+        assert not times or (times[0] >= 0 and times[-1] <= len(bands) * 10)
         if complete:
             assert len(found.ends) == len(said.ends)
 
@@ -75,21 +80,22 @@ def test_a_long_pause_within_a_reply_is_stepped_over() -> None:
 
 def test_silence_noise_and_nothing_are_no_trouble() -> None:
     words = words_of("Is anybody there? Hello.")
-    for level in (np.zeros(0, np.float32), np.zeros(3, np.float32), np.full(5000, 10.0, np.float32)):
+    noise = np.random.default_rng(3).uniform(20, 40, (5000, BANDS)).astype(np.float32)
+    for bands in (noise[:0], np.zeros((3, BANDS), np.float32), np.full((5000, BANDS), 10.0, np.float32), noise):
         for complete in (True, False):
-            found = align(level, np.zeros_like(level), words, complete)
+            found = align(bands, words, complete)
             assert len(found.begins) == len(found.ends) <= len(words)
-    assert align(np.ones(50, np.float32), np.ones(50, np.float32), [], True).ends == ()
+    assert align(noise[:50], [], True).ends == ()
 
 
 def test_text_far_longer_or_shorter_than_the_sound() -> None:
     said = speech(random.Random(9))
-    level, bright = said.transcript(2000, -1).audio.outline()
+    bands = said.transcript(2000, -1).audio.outline()
     for complete in (False, True):
-        long = align(level, bright, words_of(" ".join([said.spoken.text] * 20)), complete)
+        long = align(bands, words_of(" ".join([said.spoken.text] * 20)), complete)
         assert 1 <= len(long.ends) <= 12
-    level, bright = said.transcript(said.ms, -1).audio.outline()
-    short = align(level, bright, words_of(" ".join(word.text for word in said.spoken.words[:4])), False)
+    bands = said.transcript(said.ms, -1).audio.outline()
+    short = align(bands, words_of(" ".join(word.text for word in said.spoken.words[:4])), False)
     assert len(short.ends) == 4
     assert abs(short.ends[3] - said.ends[3]) <= 300
 
@@ -101,20 +107,21 @@ def test_sure_ends_are_right_and_doubtful_ones_less_often() -> None:
         said = speech(rng)
         audio = rng.uniform(3000, said.ms)
         transcript = said.transcript(audio, audio + 800)
-        level, bright = transcript.audio.outline()
-        found = align(level, bright, words_of(transcript.text), False, since=0)
+        bands = transcript.audio.outline()
+        found = align(bands, words_of(transcript.text), False, since=0)
         assert len(found.sure) == len(found.ends) and min(found.sure) >= 0
         for word, end in enumerate(found.ends):
             if found.sure[word] >= 12 or found.sure[word] < 3:
                 off[found.sure[word] >= 12].append(abs(end - said.ends[word]))
-    assert np.mean(np.array(off[True]) > 200) <= 0.01 < 0.05 <= np.mean(np.array(off[False]) > 200)
+    assert max(off[True]) <= 200
+    assert np.mean(off[True]) * 1.5 <= np.mean(off[False])
 
 
 def test_how_sure_is_told_from_a_time_on() -> None:
     said = speech(random.Random(5))
-    level, bright = said.transcript(said.ms, -1).audio.outline()
+    bands = said.transcript(said.ms, -1).audio.outline()
     words = words_of(said.spoken.text)
-    plain, later, whole = (align(level, bright, words, False, since=since) for since in (None, 3000, 0))
+    plain, later, whole = (align(bands, words, False, since=since) for since in (None, 3000, 0))
     assert plain.ends == later.ends == whole.ends and plain.sure == ()
     for end, sure, known in zip(later.ends, later.sure, whole.sure, strict=True):
         assert sure == (0 if end < 3000 else pytest.approx(known, abs=0.01))

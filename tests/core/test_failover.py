@@ -79,6 +79,31 @@ def test_death_mid_reply_is_continued_after_the_last_word(standby: str, caps: Ca
     assert len(stage.noted("swap")) == 1
 
 
+@pytest.mark.parametrize("interrupted", [False, True])
+def test_all_that_was_heard_of_a_dead_reply_is_on_record(interrupted: bool) -> None:
+    """Also what was sent but not yet heard when the next voice was sent behind it, and not what a barge-in flushed."""
+    dies = dies_at(5)
+    stage = pair(Behaviour(on_word=dies), "warm", Behaviour(first_audio=100))
+    question(stage, 1000, 2000)
+    stage.run(2500)
+    while not stage.noted("agent_began")[1:]:
+        stage.step()
+    sent_ms = 5 * 300 - 20  # to 40 ms behind its last word
+    left_ms = len(stage._buffer) / 8 - 40  # of which the last 40 ms are the next voice's
+    assert left_ms >= 40
+    if interrupted:
+        at = stage._consumed // 8
+        stage.ears.at(at, "barge_in", at)
+        stage.ears.at(at, "cut", at)
+    stage.run(stage.now // 1_000_000 + 1000)
+    told = float(stage.noted("heard")[0]["heard_ms"])  # type: ignore[arg-type]
+    if interrupted:
+        assert sent_ms - left_ms - 20 <= told <= sent_ms - 20
+    else:
+        assert told == sent_ms
+        assert stage.when("agent_ended")[0] >= stage.when("agent_began")[1] + 40
+
+
 @pytest.mark.parametrize("standby", STANDBYS)
 def test_stall_before_the_reply_is_answered_within_the_deadline(standby: str) -> None:
     stage = pair(Behaviour(on_command=never_answers), standby)

@@ -11,58 +11,58 @@ import pytest
 from audio.frame import PCM16_24K, PCMU
 from bridge.core.heard import Transcript
 from bridge.fakes.speech import bank, filler
-from tests.core.voice import Speech, speech, speech_of
+from tests.core.voice import speech, speech_of
 
-LEADS_MS = (0, 800, 3000, -1000)  # the transcript ahead of the audio, or behind it
+LEADS_MS = (0, 800, 1500, 3000, -1000)  # the transcript ahead of the audio, or behind it
 COVER_MS = 950  # until the next provider speaks
-USUAL_PACE = 0.9  # of this voice, as an earlier reply of the call tells it
+USUAL_PACE = 1.0  # of this voice, as an earlier reply of the call tells it
 
 
-def cut(rng: random.Random, how: str) -> tuple[Speech, float]:
-    """A random reply cut at a random place, and how far off its text is (ms)."""
+def cut(rng: random.Random, how: str) -> float:
+    """A random reply cut at a random place: how far off its text is (ms)."""
     said = speech(rng)
     pace = rng.choice((None, USUAL_PACE))
     if how == "barge-in, all received":
         at = rng.uniform(300, said.ms)
-        return said, said.off_ms(said.transcript(said.ms, 1e9, True, pace).upto(int(at) * 8), at)
+        return said.off_ms(said.transcript(said.ms, 1e9, True, pace).upto(int(at) * 8), at)
     lead = rng.choice(LEADS_MS)
     audio = rng.uniform(1200, said.ms)
     transcript = said.transcript(audio, audio + lead, False, pace)
     at = audio
     if how == "barge-in":
         at = rng.uniform(300, audio)
-    elif how.startswith("handover"):
-        sent = 0 if how == "handover" else max(0, int(audio) - 1500)
-        seam = transcript.seam(int(audio) * 8, sent * 8, COVER_MS)
+    elif how in HELD_MS:
+        seam = transcript.seam(int(audio) * 8, max(0, int(audio) - HELD_MS[how]) * 8, COVER_MS)
         at = audio if seam is None else seam / 8
     text = transcript.upto(int(at) * 8)
     known = len(transcript.text.split())
     if lead < 0:  # no text says what came after
         at = min(at, said.ends[known - 1] if known else 0.0)
-    return said, said.off_ms(text, at)
+    return said.off_ms(text, at)
 
 
-# How many of a hundred cuts may be off by more than 200 ms, and the 90th percentile. All of them are to be within; this
-# is what is reached. With little held there is little to choose from.
+HELD_MS = {"death, 3 s held": 3000, "death, 1.5 s held": 1500, "death, 0.8 s held": 800}
+# How many of 500 cuts may be off by more than 200 ms, and by how much at most. Where a link dies and little is held, the
+# last words could only be told by the sound after them, which never came, and there is no better place to cut at.
 REACHED = {
-    "barge-in, all received": (2, 60),
-    "barge-in": (3, 60),
-    "death": (6, 100),
-    "handover": (2, 20),
-    "handover, 1.5 s held": (7, 100),
+    "barge-in, all received": (0, 200),
+    "barge-in": (0, 200),
+    "death, 3 s held": (0, 200),
+    "death, 1.5 s held": (2, 450),
+    "death, 0.8 s held": (2, 450),
+    "death, nothing held": (4, 500),
 }
 
 
 @pytest.mark.parametrize("how", REACHED)
 def test_the_text_is_what_was_heard_within_200_ms(how: str) -> None:
     rng = random.Random(17)
-    off = np.abs([cut(rng, how)[1] for _ in range(125)])
-    print(how, "p50, p95, p99, max", np.percentile(off, [50, 95, 99, 100]).round())
-    assert np.percentile(off, 50) <= 20
-    most, usual = REACHED[how]
-    assert np.percentile(off, 90) <= usual
-    assert (off > 200).mean() * 100 <= most
-    assert off.max() <= 1000
+    off = np.abs([cut(rng, how) for _ in range(500)])
+    print(how, "p50, p95, p99, max", np.percentile(off, [50, 95, 99, 100]).round(), (off > 200).sum())
+    assert np.percentile(off, 50) == 0
+    most, worst = REACHED[how]
+    assert (off > 200).sum() <= most
+    assert off.max() <= worst
 
 
 def test_wide_band_sound_is_aligned_as_well() -> None:
@@ -89,8 +89,7 @@ def test_how_the_sound_was_cut_into_chunks_does_not_matter() -> None:
         at += size
         if rng.random() < 0.1:
             pieces.audio.pause_before(at, 600)
-    for one, other in zip(pieces.audio.outline(), whole.audio.outline(), strict=True):
-        assert np.array_equal(one, other)
+    assert np.array_equal(pieces.audio.outline(), whole.audio.outline())
     assert pieces.audio.levels == whole.audio.levels
 
 
@@ -184,7 +183,7 @@ def test_what_is_settled_stays_and_holds_no_outline() -> None:
     heard = transcript.upto(4000 * 8)
     transcript.settle(4000 * 8)
     assert transcript.upto(4000 * 8) == heard
-    assert transcript.audio.outline()[0].size == 0
+    assert transcript.audio.outline().size == 0
     assert transcript.audio.levels and transcript.audio.samples == len(said.data)
 
 
@@ -194,7 +193,7 @@ def test_little_of_the_sound_itself_is_held() -> None:
     for _ in range(300):
         transcript.audio.push(rng.integers(0, 256, 1600, np.uint8).tobytes())
         assert sum(len(part) for part in transcript.audio._waiting) <= 8_000
-    assert len(transcript.audio._fine) + len(transcript.audio._bright) + len(transcript.audio.levels) <= 60 * 250
+    assert len(transcript.audio._bands) + len(transcript.audio.levels) <= 60 * 1450
 
 
 def test_half_a_minute_is_aligned_in_a_few_ms() -> None:
