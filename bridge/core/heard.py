@@ -71,7 +71,9 @@ class Transcript:
         return "".join(piece for _, piece in self._pieces)
 
     def add(self, text: str, at_ms: int | None = None) -> None:
-        """`at_ms`: where in the reply's audio this word (or these few) begins."""
+        """`at_ms`: where in the reply's audio this word (or these few) begins; such words may come without spaces."""
+        if at_ms is not None and self._pieces and text[:1].isalnum() and not self._pieces[-1][1][-1:].isspace():
+            text = " " + text
         self._pieces.append((at_ms, text))
 
     def push(self, data: bytes) -> None:

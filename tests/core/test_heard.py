@@ -42,8 +42,8 @@ def cut(rng: random.Random, how: str) -> float:
 
 
 HELD_MS = {"death, 3 s held": 3000, "death, 1.5 s held": 1500, "death, 0.8 s held": 800}
-# How many of 500 cuts may be off by more than 200 ms, and by how much at most. Where a link dies and little is held, the
-# last words could only be told by the sound after them, which never came, and there is no better place to cut at.
+# How many of 500 cuts may be off by more than 200 ms, and by how much at most. Where a link dies and little is held,
+# the last words could only be told by the sound after them, which never came, and no place is better to cut at.
 REACHED = {
     "barge-in, all received": (0, 200),
     "barge-in": (0, 200),
@@ -230,6 +230,12 @@ def test_word_times_of_the_provider_decide() -> None:
     assert transcript.upto(8 * 1990) == "One two"  # the last may still be sounding
     transcript.complete = True
     assert transcript.upto(8 * 2000) == "One two three"
+
+
+def test_timed_words_that_come_without_spaces_are_words() -> None:
+    transcript = timed(NOISE, ("One", 0), ("two", 400), (",", 600), ("three", 900), (" four", 1400), ("five", 1600))
+    assert transcript.text == "One two, three four five"
+    assert transcript.upto(8 * 950) == "One two,"
 
 
 def test_a_timed_word_followed_by_a_pause_is_heard_when_the_pause_begins() -> None:
