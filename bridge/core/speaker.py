@@ -80,7 +80,7 @@ class Speaker:
         """One slot of the pacer."""
         desk = self._desk
         while self._leaving and desk.playout.heard_out(self._leaving[0], desk.now):
-            self._over(self._leaving.pop(0))
+            self.ended.append(self._leaving.pop(0))
         outgoing = desk.playout.pull(desk.now)
         if outgoing is None:
             if self._noise is not None:
@@ -130,6 +130,7 @@ class Speaker:
 
     def _began(self, key: int) -> None:
         if self.sounding is not None and self.sounding != key:
+            self._noted(self.sounding, max(self._desk.now, self._desk.playout.until))
             self._leaving.append(self.sounding)
         self.sounding = key
         self.loudness.began(key)
@@ -154,15 +155,16 @@ class Speaker:
 
     def _left(self) -> None:
         """Nothing more of those that are leaving will be heard."""
-        for key in self._leaving:
-            self._over(key)
+        self.ended += self._leaving
         self._leaving.clear()
 
     def _over(self, key: int) -> None:
-        self._desk.note(
-            "agent_ended", ask=max(key, 0), heard_ms=self._desk.ms(self._desk.playout.heard(key, self._desk.now))
-        )
+        self._noted(key, self._desk.now)
         self.ended.append(key)
+
+    def _noted(self, key: int, at: int) -> None:
+        heard = self._desk.playout.heard(key, at)
+        self._desk.note("agent_ended", ask=max(key, 0), heard_ms=self._desk.ms(heard))
 
     def marked(self, name: str) -> None:
         late = self._desk.playout.marked(name, self._desk.now)

@@ -101,7 +101,6 @@ def test_all_that_was_heard_of_a_dead_reply_is_on_record(interrupted: bool) -> N
         assert sent_ms - left_ms - 20 <= told <= sent_ms - 20
     else:
         assert told == sent_ms
-        assert stage.when("agent_ended")[0] >= stage.when("agent_began")[1] + 40
 
 
 @pytest.mark.parametrize("standby", STANDBYS)

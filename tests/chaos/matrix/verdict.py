@@ -160,12 +160,13 @@ def _sounding(words: list[Heard]) -> float:
 def _truth(out: Judged, seen: Evidence) -> None:
     """What anybody is told the assistant said is what the caller heard of it, to a word; nobody is told it twice."""
     spoken = [heard.word for heard in seen.words]
+    whole = [heard.word for heard in seen.words if heard.whole]  # what broke off is said anew, so it may count or not
     for link in seen.links:
         gone = {entry.item for entry in link.told if entry.what == "delete"}
         told = [entry for entry in link.told if entry.what == "text" and entry.role == "assistant"]
         for entry in told:
             said = [_plain(word) for word in entry.text.split()]
-            if not _within(said, spoken) and entry.item not in gone:
+            if not (_within(said, spoken) or _within(said, whole)) and entry.item not in gone:
                 out.problems.append(f"P4: {link} was told: {entry.text}")
         kept = [entry.text for entry in told if entry.item not in gone]
         if len(set(kept)) < len(kept):
