@@ -1,4 +1,4 @@
-"""Makes bridge/assets/phones.npz: the network that tells sounds of speech apart, and what each letter may sound like.
+"""Makes bridge/assets/phones.f16: the network that tells sounds of speech apart, and what each letter may sound like.
 
     python scripts/make_phones.py SENTENCES.txt [--lib FOLDER]
 
@@ -24,14 +24,12 @@ from numpy.typing import NDArray
 
 from audio.bands import HOP, band_levels, loudness, normalised
 from audio.frame import decode, encode
-from bridge.core.phones import CLASSES, OFFSETS
+from bridge.core.phones import CLASSES, HIDDEN, OFFSETS, PATH
 from bridge.core.sounds import ANY, KINDS, NAMES, PAUSE, Sound, sounds_of
 
 Floats = NDArray[np.float32]
 
-OUT = Path(__file__).resolve().parent.parent / "bridge" / "assets" / "phones.npz"
 VOICES = {"us_slt": 16000, "us_rms": 16000, "us_awb": 16000, "us_kal": 8000, "us_kal16": 16000}  # Hz
-HIDDEN = 64
 EPOCHS = 4
 BATCH = 1024
 SPEEDS = (1.0, 0.88, 0.94, 1.07, 1.15)
@@ -271,8 +269,7 @@ def main() -> None:
             if re.fullmatch("[a-z']{2,}|[ai]", word) and len(part) >= 2 * len(sounds_of(word)) > 0:
                 words.append((sounds_of(word), part))
     table, lengths = mixtures(words, np.concatenate(silence))
-    stored = dict(zip(("w1", "b1", "w2", "b2", "letters"), [*weights, table], strict=True))
-    np.savez(OUT, **{name: part.astype(np.float16) for name, part in stored.items()})  # type: ignore[arg-type]
+    np.concatenate([part.ravel() for part in (*weights, table)]).astype("<f2").tofile(PATH)
     print({name: round(ms) for name, ms in zip(NAMES, lengths, strict=True)})
 
 
