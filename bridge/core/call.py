@@ -147,7 +147,7 @@ class Call:
             self._floor.prompt("greeting", f"Greet the caller. Say exactly: “{spec.agent.greeting}”")
         else:
             self._floor.listen()
-        self._failover.start()
+        self._failover.ask()
         return self._take_out()
 
     def handle(self, event: Event, now: int) -> list[Effect]:

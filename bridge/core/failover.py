@@ -22,6 +22,7 @@ from bridge.core.reserve import PROOF_MS, Reserve
 from bridge.core.rotation import Rotation
 from bridge.core.speaker import Speaker
 from bridge.core.swap import Swap, Swaps
+from bridge.core.tried import Tried
 from providers.base import Fault, FaultClass
 
 
@@ -53,16 +54,12 @@ class Failover:
         self.active: Link | None = None
         self.coming: Link | None = None
         self.suspended: Link | None = None
-        self._tried: dict[str, FaultClass] = {}
-        self._retried: set[str] = set()
+        self._tried = Tried()
         self.holding = False
 
     # ------------------------------------------------------------------------------------------------------ choosing
 
-    def start(self) -> None:
-        self._ask()
-
-    def _ask(self) -> None:
+    def ask(self) -> None:
         """Ask for somebody who has not been tried. Until a link was opened it is a new call that asks."""
         exchange = self._desk.conversation.open
         owed = exchange is not None and exchange.turns_ended
@@ -135,16 +132,10 @@ class Failover:
             self.lost(link, Fault(FaultClass.NETWORK, "no answer to a probe of the session"))
 
     def timed_out(self, number: int) -> None:
-        """The timer "link N": it did not come up in time, or has been kept for long enough."""
-        link = self._links.get(number)
-        if link is None or link.ready:
-            return
-        if link.state is LinkState.LEAVING:
-            self._links.close(link, "replaced")
-            return
-        what = "dial and upgrade" if link.state is LinkState.OPENING else "acknowledgement of the configuration"
-        waited = (self._desk.now - link.opened_ns) // MS
-        self.lost(link, Fault(FaultClass.NETWORK, f"no {what} within {waited} ms", "timeout"), waited)
+        """The timer "link N"."""
+        overdue = self._links.overdue(number)
+        if overdue is not None:
+            self.lost(*overdue)
 
     def lost(self, link: Link, fault: Fault, detection_ms: int = 0) -> None:
         """The link failed, whatever its part."""
@@ -268,7 +259,7 @@ class Failover:
             self.reserve.drop("its provider just failed")
         standby = self.reserve.take()
         if standby is None:
-            self._ask()
+            self.ask()
         elif standby.ready:
             self._take(standby)
         else:
@@ -316,7 +307,6 @@ class Failover:
     def spoke(self, exchange: Exchange) -> None:
         """First audio of a reply by the active link: it counts as working."""
         self._tried.clear()
-        self._retried.clear()
         self._doubt.over(self.active)
         self._drop_suspended()
         silent = 0
@@ -326,8 +316,7 @@ class Failover:
 
     def interrupted(self) -> None:
         """The caller speaks on: what a suspended link may still say answers only the half of it."""
-        if self.suspended is not None:
-            self._drop_suspended()
+        self._drop_suspended()
 
     def settled(self) -> None:
         """Nothing is owed any more, be it that the continuation came back empty: the switch is over."""
@@ -367,28 +356,24 @@ class Failover:
     # ------------------------------------------------------------------------------------------------------ last rung
 
     def _exhausted(self, why: str, retry_ms: int | None) -> None:
-        """No provider may be dialled now. What failed for the network's sake gets one more try."""
-        for provider, kind in list(self._tried.items()):
-            if kind is FaultClass.NETWORK and provider not in self._retried:
-                self._retried.add(provider)
-                del self._tried[provider]
-                self._ask()
-                return
-        self.last_rung.reach(why, retry_ms)
+        """No provider may be dialled now."""
+        if self._tried.once_more():
+            self.ask()
+        else:
+            self.last_rung.reach(why, retry_ms)
 
     def retry(self) -> None:
         """The timer "retry": everybody may be asked again."""
         if self.active is None and self.coming is None:
             self._tried.clear()
-            self._retried.clear()
-            self._ask()
+            self.ask()
 
     def owed(self) -> None:
         """The caller has finished and nobody is there to answer: say so, and move up in the line of those who wait."""
         self._desk.timers.clear("patience")
         self.last_rung.speak()
         if self.last_rung.reached and self.coming is None:
-            self._ask()
+            self.ask()
 
     # -------------------------------------------------------------------------------------------------------- standby
 

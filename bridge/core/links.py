@@ -9,7 +9,20 @@ from enum import Enum
 from bridge.core.desk import MS, Desk
 from bridge.core.effects import Close, Open, Send
 from bridge.core.plan import Agent, Candidate
-from providers.base import Ask, Audio, BeginTurn, Cancel, Command, Configure, EndTurn, Event, Session, Speech
+from providers.base import (
+    Ask,
+    Audio,
+    BeginTurn,
+    Cancel,
+    Command,
+    Configure,
+    EndTurn,
+    Event,
+    Fault,
+    FaultClass,
+    Session,
+    Speech,
+)
 
 SLICE_MS = 2000  # caller audio handed to one link in one go; more waits for the next turn of the loop
 TAIL = 10  # pieces of silence after a turn whose end the provider is to find
@@ -141,6 +154,19 @@ class Links:
 
     def all(self) -> list[Link]:
         return list(self._links.values())
+
+    def overdue(self, number: int) -> tuple[Link, Fault, int] | None:
+        """The timer "link N": who did not come up in time, how to call it, and after how many ms. A link that was kept
+        for its last words has been kept for long enough."""
+        link = self.get(number)
+        if link is None or link.ready:
+            return None
+        if link.state is LinkState.LEAVING:
+            self.close(link, "replaced")
+            return None
+        what = "dial and upgrade" if link.state is LinkState.OPENING else "acknowledgement of the configuration"
+        waited = (self._desk.now - link.opened_ns) // MS
+        return link, Fault(FaultClass.NETWORK, f"no {what} within {waited} ms", "timeout"), waited
 
     # -------------------------------------------------------------------------------------------------------- sending
 
