@@ -160,8 +160,8 @@ class _Summary:
         """What was said, in the order it began to be heard."""
         said = []
         for turn in turns:
-            text = turn["text"] or turn.get("digits", "")
-            if text and turn["state"] != "withdrawn":
+            if turn["state"] != "withdrawn":
+                text = turn["text"] or turn.get("digits", "")
                 said.append({"at_ms": turn["began_ms"], "who": "caller", "text": text})
         for exchange in self._facts.exchanges.values():
             for piece in exchange["heard"]:

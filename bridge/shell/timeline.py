@@ -249,8 +249,10 @@ def _draw_transcript(summary: Mapping[str, Any], view: Scene, console: Console) 
         provider = said.get("provider")
         colour = view.providers.index(provider) if provider in view.providers else CALLER
         style = _style(colour)
-        text = said["text"] if said.get("complete", True) else f"{said['text']} …"
-        table.add_row(Text(seconds(said["at_ms"]), style="dim"), Text(provider or said["who"], style=style), Text(text))
+        text = Text(said["text"] if said.get("complete", True) else f"{said['text']} …")
+        if not said["text"]:
+            text = Text("(nobody has told the words)", style="dim")
+        table.add_row(Text(seconds(said["at_ms"]), style="dim"), Text(provider or said["who"], style=style), text)
     console.print(table)
 
 

@@ -98,7 +98,10 @@ def test_a_turn_lies_on_the_calls_clock_and_belongs_to_its_exchange() -> None:
     assert summary["exchanges"][0]["turns"] == [1, 2]
     assert summary["totals"]["turns"] == 2
     assert summary["totals"]["caller_ms"] == 2100 + 1700
-    assert summary["transcript"] == [{"at_ms": 1100, "who": "caller", "text": "hello"}]
+    assert summary["transcript"] == [
+        {"at_ms": 1100, "who": "caller", "text": "hello"},
+        {"at_ms": 3500, "who": "caller", "text": ""},
+    ]
 
 
 def test_a_hole_in_the_stream_moves_later_turns_only() -> None:
