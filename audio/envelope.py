@@ -15,7 +15,7 @@ from audio.frame import Format, decode
 Floats = NDArray[np.float32]
 
 STEP_MS = 20
-GATHER_MS = 1000  # measured together; bounds what is held of the sound itself
+GATHER_MS = 500  # measured together; bounds what is held of the sound itself
 PAUSE_DB = 25  # this far below the loud parts is a pause
 GAP_MS = 100  # shorter gaps belong to the speech: stops of consonants, breaks between words
 
@@ -32,7 +32,7 @@ class Envelope:
         self._waiting: list[bytes] = []
         self._waits = 0  # bytes
         self._levels = bytearray()
-        self._bands = bytearray()  # half decibels per band and 10 ms
+        self._bands: list[bytes] = []  # half decibels per band and 10 ms
         self._before = np.zeros(HOP, np.float32)  # the last samples measured
         self.samples = 0
 
@@ -58,8 +58,8 @@ class Envelope:
         if self._format.rate != RATE:
             pcm = pcm.reshape(-1, self._format.rate // RATE).mean(axis=1)
         pcm = np.concatenate([self._before, pcm])
-        self._before = pcm[-HOP:]
-        self._bands += band_levels(pcm).tobytes()
+        self._before = pcm[-HOP:].copy()  # a view would keep all of it
+        self._bands.append(band_levels(pcm))
 
     @property
     def levels(self) -> bytes:
@@ -70,7 +70,7 @@ class Envelope:
     def outline(self, first: int = 0) -> Floats:
         """Level of each band in dB per 10 ms, from frame `first` on. Empty once `forget_outline` was called."""
         self._measure()
-        bands = np.frombuffer(bytes(self._bands[first * BANDS :]), np.uint8)
+        bands = np.frombuffer(b"".join(self._bands), np.uint8)[first * BANDS :]
         return bands.reshape(-1, BANDS).astype(np.float32) / np.float32(2)
 
     def _quiet(self, shortest_ms: int = GAP_MS) -> NDArray[np.bool_]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -48,7 +47,7 @@ class Reader:
         self._ready = False
         self._session_id = ""
         self._seeds: set[str] = set()  # items sent and not acknowledged
-        self._clears: deque[bool] = deque()  # clears sent; True for a probe
+        self._clears: list[bool] = []  # clears sent; True for a probe
         transcribed = "conversation.item.input_audio_transcription"
         self._handlers: dict[str, Callable[[Json, list[Event]], None]] = {
             f"{dialect.audio}.delta": self._audio,
@@ -119,7 +118,7 @@ class Reader:
         self._seeds.discard(text_of(dict_of(event, "item"), "id"))
 
     def _cleared(self, event: Json, out: list[Event]) -> None:
-        if self._clears and self._clears.popleft():
+        if self._clears and self._clears.pop(0):
             out.append(Probed())
 
     def _rate_limits(self, event: Json, out: list[Event]) -> None:

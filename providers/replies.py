@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Iterable
 from typing import Any, Literal
 
@@ -65,7 +65,7 @@ class Replies:
     """Matches responses to asks: by the metadata that was sent along, else in the order of asking."""
 
     def __init__(self) -> None:
-        self._asked: deque[int] = deque()
+        self._asked: list[int] = []
         self._failed: set[int] = set()  # their end was told before their response was created
         self._by_id: OrderedDict[str, Reply] = OrderedDict()
         self.current: Reply | None = None
@@ -99,7 +99,7 @@ class Replies:
 
     def create(self, id: str, named: int | None, out: list[Event]) -> Reply:
         """A response began. `named`: the ask its metadata tells."""
-        ask = named if named is not None else self._asked.popleft() if self._asked else 0
+        ask = named if named is not None else self._asked.pop(0) if self._asked else 0
         if ask in self._asked:
             self._asked.remove(ask)
         reply = Reply(id, ask, told=ask not in self._failed)
@@ -186,7 +186,7 @@ class CallerTurns:
 
     def __init__(self) -> None:
         self._open = 0
-        self._committed: deque[int] = deque()  # turns whose item is not known yet
+        self._committed: list[int] = []  # turns whose item is not known yet
         self._turns: OrderedDict[str, int] = OrderedDict()
         self._texts: dict[int, dict[str, str | None]] = {}
 
@@ -200,7 +200,7 @@ class CallerTurns:
         """A commit was refused: the oldest unless it is known which."""
         if turn is None:
             if self._committed:
-                self._committed.popleft()
+                self._committed.pop(0)
         elif turn in self._committed:
             self._committed.remove(turn)
 
@@ -208,7 +208,7 @@ class CallerTurns:
         """The server named the item of a committed turn."""
         turn = self._turns.get(item)
         if turn is None:
-            self._name(item, self._committed.popleft() if self._committed else self._open)
+            self._name(item, self._committed.pop(0) if self._committed else self._open)
         elif turn in self._committed:
             self._committed.remove(turn)
 
