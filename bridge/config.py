@@ -13,7 +13,7 @@ from pathlib import Path as FilePath
 
 from bridge import config_checks
 from bridge import config_fields as fields
-from bridge.config_fields import Finding
+from bridge.config_fields import Finding, Path
 from bridge.config_model import Config
 from bridge.config_yaml import Document, Problem, read
 
@@ -57,11 +57,24 @@ def reload(old: Config, path: FilePath | str, environ: Mapping[str, str] | None 
     """The configuration that replaces `old` for new calls: whole or not at all. Raises ConfigError and then `old`
     goes on. What only a restart can change is an error, too."""
     new = load(path, environ)
-    was, now = old.edges.media_ws, new.edges.media_ws
-    if (was.listen if was else None) != (now.listen if now else None):
-        message = "cannot change while running"
-        raise ConfigError(new.source, [Problem(("edges", "media_ws", "listen"), 0, message, "restart to move it")])
+    before, after = _until_restart(old), _until_restart(new)
+    problems = [
+        Problem(path, 0, "cannot change while running", "restart to change it")
+        for path, value in before.items()
+        if after[path] != value
+    ]
+    if problems:
+        raise ConfigError(new.source, problems)
     return new
+
+
+def _until_restart(config: Config) -> dict[Path, object]:
+    edge, record = config.edges.media_ws, config.record
+    return {
+        ("edges", "media_ws", "listen"): edge.listen if edge else None,
+        ("record", "mode"): record.mode,
+        ("record", "folder"): config.path(record.folder),
+    }
 
 
 def excluded(old: Config, new: Config, agent: str) -> tuple[str, ...]:

@@ -316,7 +316,19 @@ def test_reload_is_whole_or_not_at_all(tmp_path: Path) -> None:
     file.write_text(GOOD.replace("8080", "9090"))
     with pytest.raises(ConfigError) as caught:
         configuration.reload(new, file, ENV)
-    assert "restart to move it" in str(caught.value)
+    assert "edges.media_ws.listen: cannot change while running (restart to change it)" in str(caught.value)
+
+
+@pytest.mark.parametrize(("key", "record"), [("mode", "{mode: events}"), ("folder", "{mode: full, folder: elsewhere}")])
+def test_a_reload_that_would_record_otherwise_is_refused_not_ignored(tmp_path: Path, key: str, record: str) -> None:
+    file = tmp_path / "segue.yaml"
+    plain = "\n".join(line for line in GOOD.splitlines() if not line.startswith("record:"))
+    file.write_text(plain + "\nrecord: {mode: full}\n")
+    old = configuration.load(file, ENV)
+    file.write_text(plain + f"\nrecord: {record}\n")
+    with pytest.raises(ConfigError) as caught:
+        configuration.reload(old, file, ENV)
+    assert str(caught.value).count("cannot change") == 1 and f"record.{key}" in str(caught.value)
 
 
 def test_what_a_reload_takes_from_running_calls() -> None:
