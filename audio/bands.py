@@ -15,7 +15,6 @@ Floats = NDArray[np.float32]
 RATE = 8000  # Hz
 HOP = 80  # samples from one frame to the next
 BANDS = 14
-AT_ONCE = 50  # frames
 LOWEST_HZ, HIGHEST_HZ = 120.0, 3800.0
 SMALL = 250_000  # multiplications; OpenBLAS starts threads above 262,144
 _LOUD_DB = 15.0  # below the loud parts: what is louder shows the colour of a voice
@@ -38,32 +37,15 @@ def _filters() -> Floats:
 
 _FILTERS = _filters()
 _WINDOW = np.hanning(2 * HOP + 2)[1:-1].astype(np.float32)
-# Room to work in, one for all: made anew for every second of every reply it would leave holes in the memory.
-_SHAPED = np.empty((AT_ONCE, 2 * HOP), np.float32)
-_SPECTRUM = np.empty((AT_ONCE, HOP + 1), np.complex64)
-_POWER = np.empty((AT_ONCE, HOP + 1), np.float32)
 
 
-def band_levels(pcm: Floats) -> bytes:
+def band_levels(pcm: Floats) -> NDArray[np.uint8]:
     """Half decibels above 1 LSB rms (about) per 10 ms and band, of sound at 8 kHz behind the `HOP` samples before it.
-    One byte each, frame by frame."""
+    Shape (frames, BANDS)."""
     windows = np.lib.stride_tricks.sliding_window_view(pcm, 2 * HOP)[::HOP]
-    return b"".join(_levels(windows[begin : begin + AT_ONCE]) for begin in range(0, len(windows), AT_ONCE))
-
-
-def _levels(windows: Floats) -> bytes:
-    rows = len(windows)
-    shaped, spectrum, power = _SHAPED[:rows], _SPECTRUM[:rows], _POWER[:rows]
-    np.multiply(windows, _WINDOW, out=shaped)
-    rfft(shaped, axis=1, out=spectrum)  # type: ignore[arg-type]  # the stubs know double precision only
-    np.multiply(spectrum.real, spectrum.real, out=power)
-    np.multiply(spectrum.imag, spectrum.imag, out=shaped[:, : HOP + 1])
-    power += shaped[:, : HOP + 1]
-    bands = product(power, _FILTERS)
-    bands += 1
-    np.log10(bands, out=bands)
-    bands *= 20
-    return np.rint(bands, out=bands).astype(np.uint8).tobytes()
+    spectrum = rfft(windows * _WINDOW, axis=1)
+    power = product(np.asarray(spectrum.real**2 + spectrum.imag**2, np.float32), _FILTERS)
+    return np.round(20 * np.log10(power + 1)).astype(np.uint8)
 
 
 def product(rows: Floats, matrix: Floats) -> Floats:

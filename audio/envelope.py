@@ -1,7 +1,7 @@
 """An outline of audio that is not kept: loudness per 20 ms, levels in bands per 10 ms.
 
 Enough to tell speech from pause and one kind of speech sound from another. What was pushed is measured when somebody
-asks, or when some seconds of it have gathered: in one go, since a call per chunk costs more than the measuring.
+asks, or when half a second of it has gathered: in one go, since a call per chunk costs more than the measuring.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Envelope:
             pcm = pcm.reshape(-1, self._format.rate // RATE).mean(axis=1)
         pcm = np.concatenate([self._before, pcm])
         self._before = pcm[-HOP:].copy()  # a view would keep all of it
-        self._bands.append(band_levels(pcm))
+        self._bands.append(band_levels(pcm).tobytes())
 
     @property
     def levels(self) -> bytes:
