@@ -10,7 +10,7 @@ from audio.turns import TurnDetector, TurnSettings
 from bench import edge_sound as sound
 from bridge.core.call import Call
 from bridge.core.effects import Choose, Effect, Open, Send
-from bridge.core.events import CallerAudio, Chosen, Event, FromLink, LinkUp, Pulled, Tick
+from bridge.core.events import Chosen, Event, FromLink, LinkUp, Pulled, Tick
 from bridge.core.plan import Agent, CallSpec, Candidate, Plan
 from providers.base import Ask, Configure, Ready, ReplyAudio, ReplyComplete, ReplyEnded, ReplyStarted
 from providers.codec import Capabilities
@@ -32,9 +32,9 @@ class Conversation:
 
     def frame(self, data: bytes) -> int:
         """One caller frame and the 20 ms that follow it; ns the frame cost."""
-        event = CallerAudio(Frame(data, PCMU))
+        heard = Frame(data, PCMU)
         begun = thread_time_ns()
-        effects = self.call.handle(event, self.now)
+        effects = self.call.heard(heard, self.now)
         cost = thread_time_ns() - begun
         self._take(effects)
         self.now += SLOT

@@ -3,7 +3,7 @@ with many calls playing.
 
     python bench/shell.py [--calls 100] [--seconds 5] [--uvloop/--no-uvloop]
 
-"dispatch" is `CallRunner.dispatch(CallerAudio)` into an engine that answers nothing, one message to a link, or one to
+"frame" is `CallRunner.heard` into an engine that answers nothing, one message to a link, or one to
 a link with the socket's framing behind it. "pacer" is the time spent in the pacer while that many calls are asked for
 20 ms of audio each; what the process spends on waking up for it is told apart, because a busy one is awake anyway.
 """
@@ -29,7 +29,7 @@ import uvloop
 from audio.frame import PCMU, Frame
 from bridge.core.effects import Emit, Open
 from bridge.core.engine import Transmit
-from bridge.core.events import CallerAudio, Pulled
+from bridge.core.events import Pulled
 from bridge.core.plan import Agent, CallSpec, Candidate, Plan
 from bridge.shell.frames import client_frame
 from bridge.shell.health import HealthBoard
@@ -110,7 +110,7 @@ def best(what: Callable[[], object], number: int = 20_000) -> float:
 
 
 def dispatch() -> None:
-    event = CallerAudio(Frame(os.urandom(160), PCMU))
+    frame = Frame(os.urandom(160), PCMU)
     message = '{"type":"input_audio_buffer.append","audio":"' + "A" * 216 + '"}'
     idle, sending, framing = (
         runner([]),
@@ -121,9 +121,9 @@ def dispatch() -> None:
     delta = '{"type":"response.output_audio.delta","delta":"' + "A" * 2136 + '"}'
     pulled = Pulled(160)
     lines = {
-        "dispatch, nothing to do": lambda: idle.dispatch(event),
-        "dispatch, one message out": lambda: sending.dispatch(event),
-        "dispatch, one message framed and masked": lambda: framing.dispatch(event),
+        "frame, nothing to do": lambda: idle.heard(frame),
+        "frame, one message out": lambda: sending.heard(frame),
+        "frame, one message framed and masked": lambda: framing.heard(frame),
         "pull, one frame to the leg": lambda: playing.dispatch(pulled),
         "provider message, nothing to do": lambda: idle.received(1, delta),
     }

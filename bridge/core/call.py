@@ -1,5 +1,6 @@
 """One call, as a pure function of (event, now): told what happened and when, it answers with what to do.
 
+frame ──► Floor     the caller's sound, fifty times a second
 event ──► Floor     who speaks: turns, barge-in, keys, silence
           Replies   what providers say, clocks of a reply
           Failover  which link is active, handover, standby, last rung      ──► effects
@@ -12,12 +13,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from audio.frame import Frame
 from audio.turns import TurnDetector
 from bridge.core.asks import Asks
 from bridge.core.desk import MS, Desk
 from bridge.core.effects import Effect, HangUp
 from bridge.core.events import (
-    CallerAudio,
     Chosen,
     Drain,
     Dtmf,
@@ -51,7 +52,8 @@ GOODBYE_MS = 10_000  # a last message that cannot be heard to its end does not k
 
 
 class Call:
-    """`start` once, then `handle` for everything that happens, at the latest when `deadline` has passed (`Tick`).
+    """`start` once, then `heard` for the caller's frames and `handle` for everything else that happens, at the latest
+    when `deadline` has passed (`Tick`).
 
     `playing`: there is agent audio (or noise) to pull. After `ended` every event is ignored. `timers` and `playout` are
     where `deadline` and `playing` come from, for those who ask after every frame.
@@ -71,7 +73,6 @@ class Call:
         self._ending = ""
         self._lost_ns = 0  # when the leg was lost
         self._table: dict[type, Callable[[Any], None]] = {
-            CallerAudio: self._floor.audio,
             Pulled: self._pulled,
             FromLink: self._from_link,
             Mark: lambda event: speaker.marked(event.name),
@@ -158,6 +159,20 @@ class Call:
         due = self.timers.next
         if due is None or due > now or self._due(now):
             self._table[type(event)](event)
+        out = desk.out
+        if out:
+            desk.out = []
+        return out
+
+    def heard(self, frame: Frame, now: int) -> list[Effect]:
+        """A frame of the caller in the leg's format, usually 20 ms."""
+        if self.ended:
+            return []
+        desk = self._desk
+        desk.now = now
+        due = self.timers.next
+        if due is None or due > now or self._due(now):
+            self._floor.heard(frame)
         out = desk.out
         if out:
             desk.out = []

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from audio.auto_gain import AutoGain
+from audio.frame import Frame
 from audio.turns import TurnDetector
 from bridge.core.call import Call
 from bridge.core.effects import Close, Effect, Open, Send
-from bridge.core.events import CallerAudio, Event, FromLink, LinkDown
+from bridge.core.events import Event, FromLink, LinkDown
 from bridge.core.plan import CallSpec
 from providers.base import Audio, Failure
 from providers.codec import Dial, Target
@@ -52,19 +53,25 @@ class Engine:
         self._look()
         return self._translate(effects)
 
-    def handle(self, event: Event, now: int) -> list[Action]:
+    def heard(self, frame: Frame, now: int) -> list[Action]:
+        """A frame of the caller in the leg's format, usually 20 ms."""
         timers = self._timers
         due = timers.next
-        effects = self._call.handle(event, now)
-        if type(event) is CallerAudio and timers.next == due and (due is None or due > now):
-            # Nearly every frame: nothing fell due, and nothing was decided but, in a turn, to send it on.
+        effects = self._call.heard(frame, now)
+        if timers.next is due:  # the very same: nothing fell due, and no timer was set
+            # Nearly every frame: nothing was decided but, in a turn, to send it on.
             if not effects:
                 self.moved = False
-                return []
+                return effects  # type: ignore[return-value]
             first = effects[0]
             if len(effects) == 1 and type(first) is Send and type(first.command) is Audio:
                 self.moved = False
                 return self._transmit(first)
+        self._look()
+        return self._translate(effects)
+
+    def handle(self, event: Event, now: int) -> list[Action]:
+        effects = self._call.handle(event, now)
         self._look()
         return self._translate(effects)
 

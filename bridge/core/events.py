@@ -1,20 +1,13 @@
-"""Everything that can happen to a call. `now` is given beside the event, in integer nanoseconds of loop time."""
+"""Everything that can happen to a call, but for the caller's sound, which comes fifty times a second and is given as
+`audio.frame.Frame` by itself. `now` is given beside either, in integer nanoseconds of loop time."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal
 
-from audio.frame import Frame
 from providers.base import Event as ProviderEvent
 from providers.base import Fault
-
-
-@dataclass(slots=True)  # made for every frame: frozen would take twice as long
-class CallerAudio:
-    """One frame from the caller, in the leg's format, usually 20 ms."""
-
-    frame: Frame
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,8 +149,7 @@ class Tick:
 
 
 Event = (
-    CallerAudio
-    | Dtmf
+    Dtmf
     | Mark
     | LegLost
     | LegBack

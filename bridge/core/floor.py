@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from audio.frame import Frame
 from audio.turns import TurnDetector, TurnEvent
 from bridge.core.asks import Asks
 from bridge.core.conversation import Exchange, ExchangeSort, Reply, Turn
 from bridge.core.desk import Desk
 from bridge.core.effects import Ping
-from bridge.core.events import CallerAudio, LineAway
+from bridge.core.events import LineAway
 from bridge.core.failover import Failover
 from bridge.core.keys import Keys
 from bridge.core.links import Link, Links
@@ -63,16 +64,16 @@ class Floor:
 
     # -------------------------------------------------------------------------------------------------- caller audio
 
-    def audio(self, event: CallerAudio) -> None:
+    def heard(self, frame: Frame) -> None:
         """One frame: to the tape, to the detector, and to the link while the turn is confirmed."""
-        frame, turn = event.frame, self.turn
+        turn = self.turn
         self._tape.append(frame.data)
         if turn is not None and not turn.provisional:
             link = self._failover.active
             if link is not None and link.turn == turn.id:
                 self._links.send(link, Audio(frame.data))
-        for heard in self._ears.push(frame, self._playout.left(self._desk.now)):
-            self._turn_event(heard)
+        for decided in self._ears.push(frame, self._playout.left(self._desk.now)):
+            self._turn_event(decided)
         if frame.concealed:
             self.concealed += frame.samples
         if self.opinions is not None:

@@ -10,7 +10,7 @@ import structlog
 
 from audio.conceal import COVER_MS, Concealer
 from audio.frame import Format, Frame
-from bridge.core.events import CallerAudio, Dtmf, Event, Gone, LegBack, LegLost, LineAway, Mark
+from bridge.core.events import Dtmf, Event, Gone, LegBack, LegLost, LineAway, Mark
 from bridge.edges.chunks import Missing
 from bridge.edges.switchboard import Running
 from bridge.edges.twilio import Ignored, Key, Played, Start, Stop, TwilioFramer, Unusable
@@ -113,7 +113,7 @@ class MediaLeg:
         self._over = False
         self._stream: MediaStream | None = None
         self._running: Running | None = None
-        self._waiting: list[Event | str] = []
+        self._waiting: list[Event | Frame | str] = []
         self._concealer = Concealer(format)
 
     @property
@@ -141,7 +141,9 @@ class MediaLeg:
         self._running = running
         waiting, self._waiting = self._waiting, []
         for item in waiting:
-            if isinstance(item, str):
+            if isinstance(item, Frame):
+                running.heard(item)
+            elif isinstance(item, str):
                 running.notice(item)
             else:
                 running.dispatch(item)
@@ -154,11 +156,11 @@ class MediaLeg:
 
     def heard(self, data: bytes) -> None:
         """20 ms of the caller."""
-        event = CallerAudio(self._concealer.received(Frame(data, self.format)))
+        frame = self._concealer.received(Frame(data, self.format))
         if self._running is not None:
-            self._running.dispatch(event)
+            self._running.heard(frame)
         else:
-            self.tell(event)
+            self._sound(frame)
 
     def missing(self, size: int) -> None:
         """`size` bytes of the caller were lost on the way here: cover them, as far as a loss can be covered."""
@@ -167,15 +169,21 @@ class MediaLeg:
         left = form.samples(form.bytes_for(COVER_MS) if away else size)
         while left > 0:
             samples = min(left, form.rate // 50)
-            self.tell(CallerAudio(self._concealer.lost(samples)))
+            self._sound(self._concealer.lost(samples))
             left -= samples
         if away:
             self.tell(LineAway(round(form.ms(size))))
 
+    def _sound(self, frame: Frame) -> None:
+        if self._running is not None:
+            self._running.heard(frame)
+        elif len(self._waiting) < MAX_WAITING:
+            self._waiting.append(frame)
+
     def tell(self, event: Event) -> None:
         if self._running is not None:
             self._running.dispatch(event)
-        elif len(self._waiting) < MAX_WAITING or not isinstance(event, CallerAudio):
+        else:
             self._waiting.append(event)
 
     def notice(self, what: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
+from audio.frame import Frame
 from bridge.core.events import Event
 from bridge.shell.leg import Leg
 
@@ -23,6 +24,10 @@ class Running(Protocol):
 
     def dispatch(self, event: Event) -> None:
         """Something happened on the leg. Never raises, never waits; ignored once the call is over."""
+        ...
+
+    def heard(self, frame: Frame) -> None:
+        """20 ms of the caller, in the leg's format. Like `dispatch`."""
         ...
 
     def notice(self, what: str) -> None:

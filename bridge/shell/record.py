@@ -19,7 +19,7 @@ import orjson
 
 from bridge.core.effects import ClearLeg, Emit
 from bridge.core.engine import Action
-from bridge.core.events import CallerAudio, Event, Pulled
+from bridge.core.events import Event, Pulled
 from bridge.core.plan import CallSpec
 from bridge.shell.record_format import (
     BINARY,
@@ -133,12 +133,6 @@ class CallRecorder:
         media += data
         budget.added += HEADER_SIZE + size
 
-    def pulled(self, samples: int, now: int) -> None:
-        self._n += 1
-        self._now = now
-        if self._full:
-            self._block(PULLED, samples, b"")
-
     def message(self, link: int, raw: str | bytes, now: int) -> None:
         self._n += 1
         self._now = now
@@ -154,14 +148,12 @@ class CallRecorder:
         self._line(b'"failed":{"link":%d,"failure":%s}' % (link, plain(failure)))
 
     def event(self, event: Event, now: int) -> None:
-        if isinstance(event, CallerAudio):
-            self.caller(event.frame.data, now, event.frame.concealed)
-        elif isinstance(event, Pulled):
-            self.pulled(event.samples, now)
-        else:
-            self._n += 1
-            self._now = now
+        self._n += 1
+        self._now = now
+        if not isinstance(event, Pulled):
             self._line(b'"in":%s' % plain(event))
+        elif self._full:
+            self._block(PULLED, event.samples, b"")
 
     def crashed(self, trace: str, now: int) -> None:
         self._now = now

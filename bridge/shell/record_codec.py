@@ -15,7 +15,6 @@ from enum import Enum
 from functools import cache
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from audio.frame import Format, Frame
 from bridge.core.effects import Effect
 from bridge.core.engine import Transmit
 from bridge.core.events import Event
@@ -100,8 +99,6 @@ def _way(hint: Any) -> _Way:
         return _AS_IS
     if hint is bytes:
         return _Way(_pack, base64.b64decode)
-    if hint is Frame:
-        return _Way(_store_frame, _load_frame)
     if isinstance(hint, type) and issubclass(hint, Enum):
         return _Way(lambda value: value.value, hint)
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
@@ -169,13 +166,3 @@ def _store_message(message: str | bytes) -> str | dict[str, str]:
 
 def _load_message(stored: str | dict[str, str]) -> str | bytes:
     return stored if isinstance(stored, str) else base64.b64decode(stored["bytes"])
-
-
-def _store_frame(frame: Frame) -> dict[str, Any]:
-    stored = {"data": _pack(frame.data), "encoding": frame.format.encoding, "rate": frame.format.rate}
-    return {**stored, "concealed": True} if frame.concealed else stored
-
-
-def _load_frame(stored: Mapping[str, Any]) -> Frame:
-    form = Format(stored["encoding"], stored["rate"])
-    return Frame(base64.b64decode(stored["data"]), form, concealed=stored.get("concealed", False))

@@ -22,11 +22,7 @@ class Recorder(Protocol):
         ...
 
     def caller(self, data: bytes, now: int, concealed: bool = False) -> None:
-        """A `CallerAudio` whose frame holds `data` in the leg's format."""
-        ...
-
-    def pulled(self, samples: int, now: int) -> None:
-        """A `Pulled(samples)`."""
+        """`Engine.heard` follows, with a frame of `data` in the leg's format."""
         ...
 
     def message(self, link: int, raw: str | bytes, now: int) -> None:
@@ -38,7 +34,7 @@ class Recorder(Protocol):
         ...
 
     def event(self, event: Event, now: int) -> None:
-        """Any other event: `Engine.handle(event, now)` follows."""
+        """`Engine.handle(event, now)` follows."""
         ...
 
     def actions(self, actions: Sequence[Action]) -> None:
@@ -60,8 +56,6 @@ class NotRecorded:
     def start(self, now: int) -> None: ...
 
     def caller(self, data: bytes, now: int, concealed: bool = False) -> None: ...
-
-    def pulled(self, samples: int, now: int) -> None: ...
 
     def message(self, link: int, raw: str | bytes, now: int) -> None: ...
 

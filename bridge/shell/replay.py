@@ -14,7 +14,7 @@ from rich.console import Console
 from audio.frame import Frame
 from bridge.core.effects import ClearLeg, Emit, Note
 from bridge.core.engine import Action, Engine
-from bridge.core.events import CallerAudio, Event, Pulled
+from bridge.core.events import Event, Pulled
 from bridge.core.plan import CallSpec
 from bridge.shell.record_codec import from_json
 from bridge.shell.record_format import BINARY, CLEARED, CONCEALED, PULLED, TEXT, Block, fold, note_body
@@ -30,6 +30,7 @@ class Replayed(Protocol):
     """What a replay needs of the engine."""
 
     def start(self, now: int) -> list[Action]: ...
+    def heard(self, frame: Frame, now: int) -> list[Action]: ...
     def handle(self, event: Event, now: int) -> list[Action]: ...
     def received(self, link: int, message: str | bytes, now: int) -> list[Action]: ...
     def failed(self, link: int, failure: Failure, now: int) -> list[Action]: ...
@@ -161,7 +162,10 @@ class _Run:
         if block.kind == PULLED:
             return self._give_event(Pulled(block.value), now)
         if block.kind not in (TEXT, BINARY):
-            return self._give_event(CallerAudio(Frame(data, self._format, block.kind == CONCEALED)), now)
+            concealed = block.kind == CONCEALED
+            if self._again is not None:
+                self._again.caller(data, now, concealed)
+            return self._engine.heard(Frame(data, self._format, concealed), now)
         message = data.decode("utf-8", "surrogatepass") if block.kind == TEXT else data
         if self._again is not None:
             self._again.message(block.value, message, now)
@@ -244,7 +248,7 @@ def _words(step: Step) -> str:
             return f"message of link {given.value}: {(given.data or b'')[:120].decode(errors='replace')}"
         if given.kind == PULLED:
             return f"Pulled({given.value})"
-        return f"CallerAudio({len(given.data or b'')} bytes)"
+        return f"{len(given.data or b'')} bytes of the caller"
     if "failed" in given:
         return f"link {given['failed']['link']} failed: {given['failed']['failure']}"
     return str(from_json(given["in"]))

@@ -4,8 +4,9 @@
                   ▲                          │
                   └──────── queue ◄──────────┘  what happens meanwhile comes next; nothing is re-entered
 
-Inputs are events of the edges (`dispatch`), messages and ends of provider sockets, slots of the pacer, and the Engine's
-own deadline. An exception, wherever in here, ends this call with a spoken apology, and no other.
+Inputs are the caller's frames (`heard`), events of the edges (`dispatch`), messages and ends of provider sockets, slots
+of the pacer, and the Engine's own deadline. An exception, wherever in here, ends this call with a spoken apology, and
+no other.
 """
 
 from __future__ import annotations
@@ -20,9 +21,10 @@ from typing import Any
 
 import structlog
 
+from audio.frame import Frame
 from bridge.core import effects as fx
 from bridge.core.engine import Action, Engine, Transmit
-from bridge.core.events import CallerAudio, Event, Gone, LinkUp, Pulled, Remark, Suspect, Tick
+from bridge.core.events import Event, Gone, LinkUp, Pulled, Remark, Suspect, Tick
 from bridge.core.plan import CallSpec
 from bridge.shell.apology import Apology
 from bridge.shell.call_health import CallHealth
@@ -53,7 +55,7 @@ _RUNNING = _Stage.RUNNING  # a member of an enumeration is looked up slowly
 
 
 class CallRunner:
-    """`start` once; then `dispatch` from the edge. `finished` gets the reason when everything is let go."""
+    """`start` once; then `heard` and `dispatch` from the edge. `finished` gets the reason when everything is let go."""
 
     def __init__(
         self,
@@ -127,6 +129,13 @@ class CallRunner:
         else:
             self._take(self._event, event, 0)
 
+    def heard(self, frame: Frame) -> None:
+        """20 ms of the caller. Like `dispatch`."""
+        if self._busy:
+            self._queue.append((self._sound, frame, 0))
+        else:
+            self._take(self._sound, frame, 0)
+
     def received(self, link: int, message: str | bytes) -> None:
         """The provider on `link` said something."""
         if self._busy:
@@ -187,24 +196,22 @@ class CallRunner:
         self._recorder.start(now)
         self._perform(self._engine.start(now))
 
-    def _event(self, event: Event, _: int) -> None:
+    def _sound(self, frame: Frame, _: int) -> None:
         now = round(self._time() * 1e9)  # as `_tell_time` does, without the call
         if now > self._now:
             self._now = now
         else:
             now = self._now
         if self._recorded:
-            kind = type(event)
-            if kind is CallerAudio:
-                frame = event.frame  # type: ignore[union-attr]
-                self._recorder.caller(frame.data, now, frame.concealed)
-            elif kind is Pulled:
-                self._recorder.pulled(event.samples, now)  # type: ignore[union-attr]
-            else:
-                self._recorder.event(event, now)
-        actions = self._engine.handle(event, now)
+            self._recorder.caller(frame.data, now, frame.concealed)
+        actions = self._engine.heard(frame, now)
         if actions or self._recorded:
             self._perform(actions)
+
+    def _event(self, event: Event, _: int) -> None:
+        now = self._tell_time()
+        self._recorder.event(event, now)
+        self._perform(self._engine.handle(event, now))
 
     def _message(self, message: str | bytes, link: int) -> None:
         now = self._tell_time()

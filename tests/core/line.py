@@ -86,7 +86,7 @@ class HumStage(Stage):
             self.dispatch(ev.Mark(self._marks.pop(0)[1]))
         data = self._rng.integers(0, 256, self._size, dtype=np.uint8).tobytes()
         self.sent_frames.append(data)
-        self.dispatch(ev.CallerAudio(Frame(data, self.format)))
+        self.hears(Frame(data, self.format))
         if self.ended is None:
             self.later(20, self._frame)
 

@@ -310,19 +310,28 @@ class Stage:
         if self.caller_on:
             data = self._rng.integers(0, 256, 160, dtype=np.uint8).tobytes()
             self.sent_frames.append(data)
-            self.dispatch(ev.CallerAudio(Frame(data, PCMU)))
+            self.hears(Frame(data, PCMU))
         if self.ended is None:
             self.later(20, self._frame)
 
     # ---------------------------------------------------------------------------------------------------- the contract
 
     def dispatch(self, event: ev.Event) -> None:
-        self._queue.append(event)
+        self._feed(event)
+
+    def hears(self, frame: Frame) -> None:
+        """The caller's next frame."""
+        self._feed(frame)
+
+    def _feed(self, what: ev.Event | Frame) -> None:
+        self._queue.append(what)
         if self._busy:
             return
         self._busy = True
         while self._queue:
-            self._perform(self.call.handle(self._queue.pop(0), self.now))
+            given = self._queue.pop(0)
+            take = self.call.heard if isinstance(given, Frame) else self.call.handle
+            self._perform(take(given, self.now))  # type: ignore[arg-type]
         self._busy = False
         if self.call.playing and not self._pacing:
             self._pacing = True

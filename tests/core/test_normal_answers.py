@@ -95,10 +95,14 @@ class Talk:
             self._owed = what == "pauses"
             if what == "speaks":
                 self.later(1000, "pauses")
-            what = ev.CallerAudio(FRAME)
+            self._then(self.call.heard(FRAME, self.now))
+            return
         if isinstance(what, ev.FromLink) and getattr(what.event, "ask", 0) in self._void:
             return
-        self.perform(self.call.handle(what, self.now))  # type: ignore[arg-type]
+        self._then(self.call.handle(what, self.now))  # type: ignore[arg-type]
+
+    def _then(self, effects: list[fx.Effect]) -> None:
+        self.perform(effects)
         if self.call.playing and not self._pacing:
             self._pacing = True
             self.later(0, "pull")

@@ -14,8 +14,8 @@ import pytest
 from aiohttp import web
 
 from audio.files import read_channels, write_audio
-from audio.frame import decode, encode
-from bridge.core.events import CallerAudio, Dtmf, Event, LegBack, LegLost, Mark
+from audio.frame import Frame, decode, encode
+from bridge.core.events import Dtmf, Event, LegBack, LegLost, Mark
 from bridge.dial.client import DialError, Job, place
 from bridge.dial.report import Report
 from bridge.dial.run import parse_keys
@@ -44,7 +44,7 @@ class Agent:
         self.leg = leg
         self.over = False
         self.events: list[Event] = []
-        self.heard = bytearray()
+        self.sound = bytearray()
         self.notices: list[str] = []
         self._stall = stall
         self._left = hang_up_after
@@ -67,11 +67,11 @@ class Agent:
         self.leg.mark(f"end of {len(sound)}")
 
     def dispatch(self, event: Event) -> None:
-        if not isinstance(event, CallerAudio):
-            self.events.append(event)
-            return
-        self.heard += event.frame.data
-        loud = np.abs(event.frame.pcm.astype(np.int32)).mean() > 500
+        self.events.append(event)
+
+    def heard(self, frame: Frame) -> None:
+        self.sound += frame.data
+        loud = np.abs(frame.pcm.astype(np.int32)).mean() > 500
         self._quiet = 0 if loud else self._quiet + 1
         self._speech |= bool(loud)
         if self._speech and self._quiet == QUIET_FRAMES:
@@ -164,7 +164,7 @@ async def test_a_polite_call(questions: Path, tmp_path: Path) -> None:
         assert not agent.notices
         # What the agent heard is what the recording has on the left; its tones are on the right where they were played.
         both = read_channels(recording, 8000)
-        assert np.array_equal(both[: len(agent.heard), 0], decode(bytes(agent.heard), "pcmu"))
+        assert np.array_equal(both[: len(agent.sound), 0], decode(bytes(agent.sound), "pcmu"))
         first = result.replies[0]
         answer = (first.ended + (first.first_audio_ms or 0)) * 8
         assert np.array_equal(both[answer : answer + 8000, 1], decode(tone(1.0, 700), "pcmu"))
@@ -186,7 +186,7 @@ async def test_talking_over(questions: Path) -> None:
         result = await dial(questions, manner="talk_over")
         assert [reply.began for reply in result.replies] == [1000, 5000, 9000]
         assert result.unanswered == 0
-        assert len(board.agents[0].heard) > 12 * 8000
+        assert len(board.agents[0].sound) > 12 * 8000
 
 
 @virtual

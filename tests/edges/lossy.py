@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterator
 import numpy as np
 
 from audio.frame import PCMU, Frame, Pcm, encode
-from bridge.core.events import CallerAudio, Event, LineAway
+from bridge.core.events import Event, LineAway
 from bridge.edges.media_leg import MediaLeg, MediaStream
 from bridge.edges.twilio import Start
 from tests.edges.test_twilio import message, start
@@ -46,11 +46,11 @@ class NoSocket:
 class Edge:
     """One stream and its leg. `events` are what the call was given; `tell` may take them instead."""
 
-    def __init__(self, tell: Callable[[Event], None] | None = None, stamps: bool = True) -> None:
-        self.events: list[Event] = []
+    def __init__(self, tell: Callable[[Event | Frame], None] | None = None, stamps: bool = True) -> None:
+        self.events: list[Event | Frame] = []
         self.notices: list[str] = []
         self.over = False
-        self.dispatch = tell or self.events.append
+        self.dispatch = self.heard = tell or self.events.append
         self.leg = MediaLeg(PCMU, "ref", "CA1", "agent", lambda leg, target: None)
         self._stamps = stamps
         self.connect()
@@ -84,7 +84,7 @@ class Edge:
 
     @property
     def frames(self) -> list[Frame]:
-        return [event.frame for event in self.events if isinstance(event, CallerAudio)]
+        return [each for each in self.events if isinstance(each, Frame)]
 
     @property
     def away(self) -> list[int]:

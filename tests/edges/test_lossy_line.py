@@ -51,7 +51,7 @@ def decided(call: Recording, near: Pcm, lost: Collection[int]) -> list[Decision]
         if remaining:
             detector.played(Frame(call.far[number * FRAME : (number + 1) * FRAME].tobytes(), PCM16_8K))
         for event in edge.events:
-            found = detector.push(event.frame, remaining) if isinstance(event, ev.CallerAudio) else detector.skip(0)
+            found = detector.push(event, remaining) if isinstance(event, Frame) else detector.skip(0)
             out += [((number + 1) * 0.02, each.kind) for each in found]
         edge.events.clear()
     return out
@@ -96,10 +96,12 @@ class LineStage(Stage):
         self.lost = lost
         self._number = 0
 
-    def _given(self, event: ev.Event) -> None:
-        if isinstance(event, ev.CallerAudio):
-            self.given.append(event.frame)
-        self.dispatch(event)
+    def _given(self, event: ev.Event | Frame) -> None:
+        if isinstance(event, Frame):
+            self.given.append(event)
+            self.hears(event)
+        else:
+            self.dispatch(event)
 
     def _frame(self) -> None:
         number, self._number = self._number, self._number + 1

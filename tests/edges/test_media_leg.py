@@ -7,7 +7,7 @@ import pytest
 
 from audio.files import read_audio
 from audio.frame import PCMU, Frame
-from bridge.core.events import CallerAudio, LegLost, LineAway
+from bridge.core.events import LegLost, LineAway
 from bridge.edges.media_leg import LONGEST_LOSS_MS, MediaLeg
 from tests.edges.lossy import Edge, chunked, joined, losses
 from tests.virtual import virtual
@@ -80,10 +80,10 @@ async def test_a_long_hole_is_covered_for_a_moment_and_told() -> None:
     longest = LONGEST_LOSS_MS // 20
     lost = set(range(30, 30 + longest + 1))
     whole(edge, lost)
-    kinds = [(type(event), getattr(getattr(event, "frame", None), "concealed", None)) for event in edge.events]
-    assert kinds[:30] == [(CallerAudio, False)] * 30
-    assert kinds[30:35] == [(CallerAudio, True)] * 4 + [(LineAway, None)]
-    assert kinds[35:] == [(CallerAudio, False)] * (len(CHUNKS) - 30 - len(lost))
+    kinds = [(type(event), getattr(event, "concealed", None)) for event in edge.events]
+    assert kinds[:30] == [(Frame, False)] * 30
+    assert kinds[30:35] == [(Frame, True)] * 4 + [(LineAway, None)]
+    assert kinds[35:] == [(Frame, False)] * (len(CHUNKS) - 30 - len(lost))
     assert edge.away == [LONGEST_LOSS_MS + 20]
 
 

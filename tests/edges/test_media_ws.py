@@ -13,7 +13,8 @@ import orjson
 import pytest
 from aiohttp import web
 
-from bridge.core.events import CallerAudio, Dtmf, Event, Gone, LegBack, LegLost, Mark
+from audio.frame import Frame
+from bridge.core.events import Dtmf, Event, Gone, LegBack, LegLost, Mark
 from bridge.edges.media_ws import EdgeError, MediaWs, Settings
 from bridge.edges.signature import sign
 from bridge.edges.switchboard import Refused
@@ -32,23 +33,26 @@ class Call:
         self.leg = leg
         self.agent = agent
         self.parameters = parameters
-        self.events: list[Event] = []
+        self.events: list[Event | Frame] = []
         self.notices: list[str] = []
         self.over = False
 
     def dispatch(self, event: Event) -> None:
         self.events.append(event)
 
+    def heard(self, frame: Frame) -> None:
+        self.events.append(frame)
+
     def notice(self, what: str) -> None:
         self.notices.append(what)
 
     @property
     def audio(self) -> bytes:
-        return b"".join(event.frame.data for event in self.events if isinstance(event, CallerAudio))
+        return b"".join(each.data for each in self.events if isinstance(each, Frame))
 
     @property
     def others(self) -> list[Event]:
-        return [event for event in self.events if not isinstance(event, CallerAudio)]
+        return [each for each in self.events if not isinstance(each, Frame)]
 
 
 class Board:

@@ -14,7 +14,8 @@ from aiohttp import web
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from bridge.core.events import CallerAudio, Gone
+from audio.frame import Frame
+from bridge.core.events import Gone
 from bridge.edges.media_ws import MediaWs, Settings
 from tests.edges.test_media_ws import Board
 from tests.edges.test_twilio import media, message, start
@@ -102,7 +103,7 @@ def test_a_connection_that_is_reset(loop: Callable[[], asyncio.AbstractEventLoop
         await other.close()
         edge.close()
         await runner.cleanup()
-        assert [type(event) for event in board.calls[1].events] == [CallerAudio, Gone]
+        assert [type(event) for event in board.calls[1].events] == [Frame, Gone]
 
     with asyncio.Runner(loop_factory=loop) as run:
         run.run(asyncio.wait_for(main(), 20))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any
 
-from audio.frame import PCMU, Format
+from audio.frame import PCMU, Format, Frame
 from bridge.core.effects import RunTool
 from bridge.core.engine import Action
 from bridge.core.events import Event, ToolDone
@@ -51,6 +51,9 @@ class ScriptedEngine:
 
     def start(self, now: int) -> list[Action]:
         return self._answer("start", "start", now)
+
+    def heard(self, frame: Frame, now: int) -> list[Action]:
+        return self._answer(Frame, frame, now)
 
     def handle(self, event: Event, now: int) -> list[Action]:
         return self._answer(type(event), event, now)
@@ -110,9 +113,6 @@ class NotingRecorder:
 
     def caller(self, data: bytes, now: int, concealed: bool = False) -> None:
         self.lines.append(("caller", data, now, concealed))
-
-    def pulled(self, samples: int, now: int) -> None:
-        self.lines.append(("pulled", samples, now))
 
     def message(self, link: int, raw: str | bytes, now: int) -> None:
         self.lines.append(("message", link, raw, now))

@@ -260,14 +260,18 @@ class Studio:
             data = piece + data[len(piece) :]
         if self.caller_on:
             self.sent += data
-            self._give(
-                lambda: self.recorder.caller(data, self.now),
-                lambda: self.engine.handle(ev.CallerAudio(Frame(data, PCMU)), self.now),
-            )
+            self.hears(Frame(data, PCMU))
         if not self.engine.ended:
             self.later(20, self._frame)
 
     # -------------------------------------------------------------------------------------------------------- inputs
+
+    def hears(self, frame: Frame) -> None:
+        """The caller's next frame."""
+        self._give(
+            lambda: self.recorder.caller(frame.data, self.now, frame.concealed),
+            lambda: self.engine.heard(frame, self.now),
+        )
 
     def event(self, event: ev.Event) -> None:
         self._give(lambda: self.recorder.event(event, self.now), lambda: self.engine.handle(event, self.now))
@@ -305,7 +309,7 @@ class Studio:
         self._pacing = self.engine.playing
         if self._pacing:
             self._give(
-                lambda: self.recorder.pulled(FRAME, self.now),
+                lambda: self.recorder.event(ev.Pulled(FRAME), self.now),
                 lambda: self.engine.handle(ev.Pulled(FRAME), self.now),
             )
             self.later(20, self._pace)

@@ -11,7 +11,7 @@ from random import Random
 import pytest
 
 from audio.frame import PCMU, Frame
-from bridge.core.events import CallerAudio, Gone
+from bridge.core.events import Gone
 from bridge.shell.calls import Calls
 from bridge.shell.garbage import MANY, NEVER, QUIET_S, Garbage
 from bridge.shell.health import HealthBoard
@@ -107,7 +107,7 @@ async def test_an_ended_call_is_gone_without_a_pass() -> None:
     calls = Calls(services, 10)
     runner = calls.start(make_spec("c1"), TARGETS, NotingLeg())
     for _ in range(50):
-        runner.dispatch(CallerAudio(Frame(bytes(range(160)), PCMU)))
+        runner.heard(Frame(bytes(range(160)), PCMU))
     call = runner._engine._call
     inside = [weakref.ref(part) for part in (call._desk, call._floor, call._failover, call._replies)]
     del call

@@ -13,7 +13,6 @@ from typing import Any
 import orjson
 import pytest
 
-from audio.frame import PCMU, Frame
 from bridge.core import effects as fx
 from bridge.core import events as ev
 from bridge.core.engine import Transmit
@@ -62,13 +61,13 @@ def test_media_holds_frames_messages_ticks_and_what_was_said_in_order(tmp_path: 
     recorder.actions([Transmit(1, ["x"])])
     recorder.caller(frame[::-1], SECOND + 2, concealed=True)
     recorder.actions([])
-    recorder.event(ev.CallerAudio(Frame(frame[:80], PCMU)), SECOND + 3)
+    recorder.caller(frame[:80], SECOND + 3)
     recorder.actions([])
     recorder.message(3, '{"a":"é"}', SECOND + 4)
     recorder.actions([fx.ClearLeg()])
     recorder.message(4, b"\x00\x01", SECOND + 5)
     recorder.actions([])
-    recorder.pulled(160, SECOND + 6)
+    recorder.event(ev.Pulled(160), SECOND + 6)
     recorder.actions([fx.Emit(frame), fx.SendMark("1:1")])
     recorder.event(ev.Pulled(320), SECOND + 7)
     recorder.actions([])
@@ -125,7 +124,7 @@ def test_the_snapshot_builds_the_same_call_again_without_credentials(tmp_path: P
 def test_a_checksum_is_written_each_second_and_with_each_note(tmp_path: Path) -> None:
     recordings, recorder = open_one(tmp_path)
     for tick in range(250):
-        recorder.pulled(160, SECOND + tick * 20_000_000)
+        recorder.event(ev.Pulled(160), SECOND + tick * 20_000_000)
         recorder.actions([fx.Emit(noise(20, tick))])
     record = finish(recordings, recorder)
     checks = [line for line in record.lines if "crc" in line and "end" not in line]

@@ -18,6 +18,7 @@ import pytest
 from rich.console import Console
 
 from audio.files import read_audio
+from audio.frame import Frame
 from audio.turns import TurnSettings
 from bridge.core import effects as fx
 from bridge.core import events as ev
@@ -121,15 +122,18 @@ async def test_a_call_on_a_bad_line_is_the_same_too(tmp_path: Path, seed: int, m
     pcm = np.concatenate((rest, sentence, rest, tones("12#", seconds=3.0), sentence, rest, sentence, rest))
     chunks = chunked(pcm)
     lost = losses(len(chunks), 0.05, seed) | set(range(770, 840))
-    given: list[ev.Event] = []
+    given: list[ev.Event | Frame] = []
 
     def direct(recorder: CallRecorder) -> Studio:
         studio = Studio(recorder, about)
         studio.caller_on = False
 
-        def tell(event: ev.Event) -> None:
-            given.append(event)
-            studio.event(event)
+        def tell(what: ev.Event | Frame) -> None:
+            given.append(what)
+            if isinstance(what, Frame):
+                studio.hears(what)
+            else:
+                studio.event(what)
 
         edge = Edge(tell)
         for number in sorted(set(range(len(chunks))) - lost):
@@ -149,7 +153,7 @@ async def test_a_call_on_a_bad_line_is_the_same_too(tmp_path: Path, seed: int, m
     assert report.differences == [] and report.missing == ""
     kinds = {note.kind for note in studio.notes}
     assert {"concealed", "line_away", "opinion", "dtmf", "turn_ended"} <= kinds
-    frames = [event.frame for event in given if isinstance(event, ev.CallerAudio)]
+    frames = [each for each in given if isinstance(each, Frame)]
     kept = [
         (step.given.data, step.given.kind == CONCEALED)
         for step in CallRecord(folder).steps()
@@ -196,6 +200,9 @@ class Bent:
 
     def start(self, now: int) -> list[Action]:
         return self._pass(self._engine.start(now))
+
+    def heard(self, frame: Frame, now: int) -> list[Action]:
+        return self._pass(self._engine.heard(frame, now))
 
     def handle(self, event: ev.Event, now: int) -> list[Action]:
         return self._pass(self._engine.handle(event, now))
@@ -407,7 +414,7 @@ def test_the_command_names_the_first_difference(recorded: Path, tmp_path: Path) 
     assert code == 1
     assert f"input {note['n']} " in said
     assert f"{(note['t'] - BEGINNING) / 1e9:.3f} s" in said
-    assert "CallerAudio(160 bytes)" in said
+    assert "160 bytes of the caller" in said
     code, said = run(folder, True)
     assert code == 1
     assert json.loads(said)["differences"][0]["n"] == note["n"]

@@ -29,7 +29,6 @@ from bridge.core.effects import (
 )
 from bridge.core.engine import Transmit
 from bridge.core.events import (
-    CallerAudio,
     Chosen,
     Drain,
     Dtmf,
@@ -69,12 +68,12 @@ async def test_every_input_is_recorded_before_the_engine_sees_it_and_answered_af
         inputs.append((what, list(stage.recorder.kinds())))
         return []
 
-    for kind in ("start", CallerAudio, Pulled, Dtmf, "message", "failed"):
+    for kind in ("start", Frame, Pulled, Dtmf, "message", "failed"):
         stage.engine.on[kind] = recorded
     runner = stage.runner
     runner.start()
-    runner.dispatch(CallerAudio(Frame(data, PCMU)))
-    runner.dispatch(CallerAudio(Frame(concealed, PCMU, concealed=True)))
+    runner.heard(Frame(data, PCMU))
+    runner.heard(Frame(concealed, PCMU, concealed=True))
     runner.dispatch(Pulled(160))
     runner.dispatch(Dtmf("5"))
     runner.received(3, '{"a":1}')
@@ -83,13 +82,13 @@ async def test_every_input_is_recorded_before_the_engine_sees_it_and_answered_af
         ("start", _now()),
         ("caller", data, _now(), False),
         ("caller", concealed, _now(), True),
-        ("pulled", 160, _now()),
+        ("event", Pulled(160), _now()),
         ("event", Dtmf("5"), _now()),
         ("message", 3, '{"a":1}', _now()),
         ("failed", 3, SocketClosed(1011), _now()),
     ]
     assert stage.recorder.kinds()[1::2] == ["actions"] * 7
-    assert [kinds[-1] for _, kinds in inputs] == ["start", "caller", "caller", "pulled", "event", "message", "failed"]
+    assert [kinds[-1] for _, kinds in inputs] == ["start", "caller", "caller", "event", "event", "message", "failed"]
     runner.abandon("test")
 
 
@@ -268,21 +267,21 @@ async def test_the_deadline_is_kept_and_moving_it_later_sets_no_timer() -> None:
         stage.engine.deadline = None
         return []
 
-    stage.engine.on = {"start": postpone, CallerAudio: postpone, Tick: ticked}
+    stage.engine.on = {"start": postpone, Frame: postpone, Tick: ticked}
     stage.runner.start()
     loop.call_at = call_at  # type: ignore[method-assign]
     assert len(armed) == 1
     counted: list[float] = []
     loop.call_at = lambda when, *rest, **options: (counted.append(when), call_at(when, *rest, **options))[1]  # type: ignore
-    frame = CallerAudio(Frame(b"\xff" * 160, PCMU))
+    frame = Frame(b"\xff" * 160, PCMU)
     for step in range(100):
-        call_at(1000 + step * 0.02, stage.runner.dispatch, frame)
+        call_at(1000 + step * 0.02, stage.runner.heard, frame)
     finished = loop.create_future()
     call_at(1010.0, finished.set_result, None)
     await finished
     loop.call_at = call_at  # type: ignore[method-assign]
     (at,) = [now for now, what in stage.engine.inputs if isinstance(what, Tick)]
-    last = max(now for now, what in stage.engine.inputs if isinstance(what, CallerAudio))
+    last = max(now for now, what in stage.engine.inputs if isinstance(what, Frame))
     assert at == last + 500 * MS
     assert len(counted) <= 6  # each of them half a second after the one before
     stage.runner.abandon("test")
@@ -491,7 +490,7 @@ def _raise(*_: Any) -> Any:
     raise ZeroDivisionError("a bug")
 
 
-@pytest.mark.parametrize("where", ["start", CallerAudio, "message", "failed", Tick, Pulled, Chosen])
+@pytest.mark.parametrize("where", ["start", Frame, "message", "failed", Tick, Pulled, Chosen])
 def test_an_engine_that_raises_says_sorry_and_hangs_up(where: Any) -> None:
     @virtual
     async def scenario() -> None:
@@ -501,7 +500,7 @@ def test_an_engine_that_raises_says_sorry_and_hangs_up(where: Any) -> None:
         stage.engine.on[Dtmf] = lambda _, now: [Choose(1, "call")]
         stage.engine.on[where] = _raise
         stage.runner.start()
-        stage.runner.dispatch(CallerAudio(Frame(b"\xff" * 160, PCMU)))
+        stage.runner.heard(Frame(b"\xff" * 160, PCMU))
         stage.runner.received(1, "x")
         stage.runner.failed(1, SocketClosed(1011))
         stage.runner.dispatch(Tick())
@@ -510,7 +509,7 @@ def test_an_engine_that_raises_says_sorry_and_hangs_up(where: Any) -> None:
         crashed = stage.recorder.kinds().index("crashed")
         assert "ZeroDivisionError: a bug" in stage.recorder.lines[crashed][1]
         inputs = len(stage.engine.inputs)
-        stage.runner.dispatch(CallerAudio(Frame(b"\xff" * 160, PCMU)))
+        stage.runner.heard(Frame(b"\xff" * 160, PCMU))
         assert not stage.runner.over
         assert await stage.runner.finished == "internal error"
         assert len(stage.engine.inputs) == inputs  # it is not asked again

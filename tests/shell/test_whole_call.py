@@ -15,7 +15,7 @@ import soundfile
 
 from audio.frame import PCMU, Frame, decode, encode
 from bridge.core.effects import Note
-from bridge.core.events import CallerAudio, Gone, Mark
+from bridge.core.events import Gone, Mark
 from bridge.core.plan import Agent, CallSpec, Candidate, Line, Plan
 from bridge.fakes import server
 from bridge.fakes.numbered import number_speech
@@ -78,7 +78,7 @@ class Phone:
         begin = frame * 160
         noise = np.random.default_rng(frame).integers(-12, 12, 160).astype(np.int16)
         pcm = self.track[begin : begin + 160] if begin + 160 <= len(self.track) else np.zeros(160, np.int16)
-        self.runner.dispatch(CallerAudio(Frame(encode(pcm + noise, "pcmu"), PCMU)))
+        self.runner.heard(Frame(encode(pcm + noise, "pcmu"), PCMU))
         self.loop.call_at(self._begun + (frame + 1) * 0.02, self.speak, frame + 1)
 
     @property

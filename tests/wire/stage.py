@@ -131,7 +131,7 @@ class WireStage(Stage):
         if self.caller_on:
             data = self.line.frame(len(self.sent_frames))
             self.sent_frames.append(data)
-            self.dispatch(ev.CallerAudio(Frame(data, PCMU)))
+            self._feed(lambda: self.call.heard(Frame(data, PCMU), self.now))
         if self.ended is None:
             self.later(20, self._frame)
 
