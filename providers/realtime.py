@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import binascii
 import re
+from binascii import b2a_base64
 from collections.abc import Callable
 
 from audio.frame import Format
@@ -127,9 +127,9 @@ class RealtimeCodec:
         data = command.data
         self._appended += len(data)
         if len(data) <= _APPEND_LIMIT:
-            return [_APPEND % binascii.b2a_base64(data, newline=False).decode("ascii")]
+            return [_APPEND % b2a_base64(data, newline=False).decode("ascii")]
         return [
-            _APPEND % binascii.b2a_base64(data[begin : begin + _APPEND_LIMIT], newline=False).decode("ascii")
+            _APPEND % b2a_base64(data[begin : begin + _APPEND_LIMIT], newline=False).decode("ascii")
             for begin in range(0, len(data), _APPEND_LIMIT)
         ]
 

@@ -36,7 +36,7 @@ class ChunkOrder:
     def __init__(self, rate: int = 8) -> None:
         self._rate = rate
         self._next: int | None = None
-        self._written = ""  # the next number as it stands on the wire
+        self._written = ""  # the next number as it stands on the wire; "" where what comes is not simply passed on
         self._held: dict[int, tuple[bytes, object]] = {}
         self._last = b""
         self._stamp: object = None  # of the last chunk passed on
@@ -51,20 +51,20 @@ class ChunkOrder:
     def follows(self, written: object, audio: bytes, stamp: object = None) -> bool:
         """Whether a chunk whose number is `written` like this is simply the next one, as nearly all are; then it counts
         as passed on. False says nothing: ask `add`."""
-        if written != self._written or self._held or self._next is None:
+        if written != self._written or not written:
             return False
         if (type(stamp) is not str or stamp[:-3] != self._second) and self._paused(stamp):
             return False
         self._stamp = stamp
-        self._next += 1
-        self._written = str(self._next)
         self._last = audio
+        self._next = following = self._next + 1  # type: ignore[operator]  # there is one where it is written
+        self._written = str(following)
         return True
 
     def add(self, number: int, audio: bytes, stamp: object = None) -> list[bytes | Missing]:
         """What may be passed on now."""
         pieces = self._add(number, audio, stamp)
-        self._written = str(self._next)
+        self._written = "" if self._held else str(self._next)
         return pieces
 
     def _add(self, number: int, audio: bytes, stamp: object) -> list[bytes | Missing]:

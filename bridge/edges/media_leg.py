@@ -42,11 +42,10 @@ class MediaStream:
 
     def on_text(self, message: bytes) -> None:
         for item in self.framer.received(message):
-            if type(item) is bytes:
-                if self.leg is not None:
-                    self.leg.heard(item)
-            else:
+            if type(item) is not bytes:
                 self._control(item)
+            elif self.leg is not None:
+                self.leg.heard(item)
 
     def on_unusable(self, kind: str, detail: str) -> None:
         self._control(self.framer.ignore(kind, detail))

@@ -33,7 +33,7 @@ POLICY: Final = 1008
 TRY_AGAIN: Final = 1013
 
 
-_opening = Struct("!HH").unpack_from  # opcode and mask bit of a frame, and its length where that has two bytes
+_opening = Struct("!HH4s").unpack_from  # opcode and mask bit of a frame, its length where that has two bytes, its mask
 
 
 class ProtocolError(Exception):
@@ -58,9 +58,9 @@ class FrameParser:
         media. None says nothing: `feed` it."""
         size = len(data) - 8
         if size > 0 and not self._midway:
-            opening, length = _opening(data)
+            opening, length, mask = _opening(data)
             if opening == 0x81FE and length == size <= self._max:
-                return apply_mask(data[8:], data[4:8])
+                return apply_mask(data[8:], mask)
         return None
 
     def feed(self, data: bytes) -> list[tuple[int, bytes]]:

@@ -6,7 +6,6 @@ Everything rarer (control frames, fragments, errors) is left to `websockets`' ow
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from struct import Struct
 
 try:
@@ -24,15 +23,14 @@ NEEDS_MORE = 0
 """Answer of `measure`: the header itself is not complete yet."""
 
 
-def _draw_masks() -> Iterator[bytes]:
+_masks: list[bytes] = []
+
+
+def _draw_masks() -> list[bytes]:
     """Masks must be unpredictable, each frame its own (RFC 6455, 5.3): drawn from the system, many in one call."""
-    while True:
-        pool = os.urandom(8192)
-        for at in range(0, len(pool), 4):
-            yield pool[at : at + 4]
-
-
-_next_mask = _draw_masks().__next__
+    pool = os.urandom(8192)
+    _masks.extend(pool[at : at + 4] for at in range(0, len(pool), 4))
+    return _masks
 
 
 def client_frame(message: str | bytes) -> bytes:
@@ -41,7 +39,7 @@ def client_frame(message: str | bytes) -> bytes:
         data, opcode = message.encode(), 0x81
     else:
         data, opcode = message, 0x82  # type: ignore[assignment]
-    mask = _next_mask()
+    mask = (_masks or _draw_masks()).pop()
     size = len(data)
     if size < 126:
         head = _SHORT.pack(opcode, 0x80 | size, mask)
