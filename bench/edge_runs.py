@@ -52,7 +52,8 @@ class Result:
     outward: list[float] = field(default_factory=list)
     replies: int = 0
     slots: int = 0
-    late: int = 0
+    silent: int = 0  # 20 ms the caller was to hear and did not
+    late: int = 0  # ... by more than 60 ms
     worst_gap_ms: float = 0.0
     strange: int = 0  # times something was said that was no reply: an apology
     gaps: list[tuple[float, float]] = field(default_factory=list)  # seconds since the run began, ms; first calls only
@@ -135,6 +136,7 @@ def _evaluate(result: Result, provider: dict[str, Any], carriers: dict[str, Any]
         result.behind_ms = max(result.behind_ms, call["behind"] * 1000)
         if call["call"] < result.calls:
             result.slots += call["slots"]
+            result.silent += call["silent"]
             result.late += call["late"]
             result.strange += call["strange"]
             result.worst_gap_ms = max(result.worst_gap_ms, call["worst"] / 1e6)

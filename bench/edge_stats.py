@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 SLOT_NS = 20_000_000
+LATE_NS = 60_000_000  # by more than this a slot may not be late
+HELD_NS = 50_000_000  # what a carrier holds at most when the next audio is due: as late as that it is not missed yet
 STRANGE_NS = 1_000_000_000
 RATE = 8000
 
@@ -14,14 +16,15 @@ RATE = 8000
 class Ear:
     """A carrier's side of one call: it plays what it is given without a break for as long as it has some.
 
-    A slot of 20 ms is late when the caller was to hear it and it was not there. With a lead of 80 ms, kept up two
-    frames at a time, that is 40 to 50 ms after it was due: stricter than "late by more than 60 ms". `slots` counts all,
-    `late` the silent ones, `worst` is the longest silence within a reply in ns; `gaps` has the end and the length of
-    each.
+    A slot of 20 ms is silent when the caller was to hear it and it was not there. With a lead of 80 ms, kept up two
+    frames at a time, it has come 40 to 50 ms after it was due then; it is late when that is more than 60 ms. `slots`
+    counts all, `silent` and `late` those; `worst` is the longest silence within a reply in ns; `gaps` has the end and
+    the length of each.
     `strange` counts what began without a mark after a second of silence: no reply.
     """
 
     slots: int = 0
+    silent: int = 0
     late: int = 0
     worst: int = 0
     gaps: list[tuple[int, int]] = field(default_factory=list)
@@ -37,7 +40,8 @@ class Ear:
             self.end = now
         gap = now - self.end
         if gap > 0:
-            self.late += -(-gap // SLOT_NS)
+            self.silent += -(-gap // SLOT_NS)
+            self.late += max(0, -(-(HELD_NS + gap - LATE_NS) // SLOT_NS))
             self.worst = max(self.worst, gap)
             self.gaps.append((now, gap))
             self.end = now

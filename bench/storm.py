@@ -27,12 +27,12 @@ import orjson
 
 from bench.edge_provider import THINK
 from bench.edge_runs import cpu_ms, serving, started
-from bench.edge_stats import percentile
+from bench.edge_stats import HELD_NS, LATE_NS, percentile
 from bench.storm_load import LENGTH_S
 
 GOAL_GAP_MS = THINK * 1000 + 150
-GOAL_LATE_MS = 60.0
-HELD_MS = 50.0  # what a carrier holds at most when everything is in time: a slot that late is not missed yet
+GOAL_LATE_MS = LATE_NS / 1e6
+HELD_MS = HELD_NS / 1e6
 
 _CONFIG = """
 providers:
