@@ -81,7 +81,7 @@ def _told(result: Result) -> str:
         late = f", of {result.slots} slots {result.silent} silent, {result.late} late"
     stood = f", carriers up to {result.behind_ms:.0f} ms behind"
     if result.cpu_ms is not None:
-        stood += f", bridge without a core for up to {result.waited_ms:.0f} ms of 250"
+        stood += f", bridge without a core for up to {result.waited_ms:.0f} ms of 250, {result.stolen_ms:.0f} ms stolen"
     wrong = f"; {len(result.problems)} problems, first: {result.problems[0]}" if result.problems else ""
     return f"{result.calls} calls, {result.subject}{cpu}, ms {delays}{late} (load {result.load:.1f}{stood}){wrong}"
 

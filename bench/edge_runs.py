@@ -60,6 +60,7 @@ class Result:
     clears: int = 0
     behind_ms: float = 0.0  # by which a carrier sent a frame late at worst: how long the carriers stood still
     waited_ms: float = 0.0  # the bridge was ready to run and had no core, in the worst quarter of a second
+    stolen_ms: float = 0.0  # for so long in all the host ran something else on this machine's cores
     load: float = 0.0  # of the machine, processes that wanted to run when the run began
     problems: list[str] = field(default_factory=list)
 
@@ -101,6 +102,7 @@ def measure(
 def _drive(load: subprocess.Popen[str], bridge: subprocess.Popen[str] | None, result: Result) -> None:
     """Let the calls run; CPU as ms in all."""
     before = cpu_ms(bridge.pid) if bridge is not None else 0.0
+    stolen = stolen_ms()
     assert load.stdin is not None
     load.stdin.write("go\n")
     load.stdin.flush()
@@ -111,6 +113,7 @@ def _drive(load: subprocess.Popen[str], bridge: subprocess.Popen[str] | None, re
             peak = max(peak, memory_mib(bridge.pid))
             before_that, waited = waited, waited_ms(bridge.pid)
             result.waited_ms = max(result.waited_ms, waited - before_that)
+    result.stolen_ms = stolen_ms() - stolen
     if load.returncode:
         raise RuntimeError("the carriers failed")
     if bridge is not None:
@@ -212,6 +215,15 @@ def cpu_ms(pid: int) -> float:
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     ticks = int(fields[11]) + int(fields[12])
     return ticks * 1000 / os.sysconf("SC_CLK_TCK")
+
+
+def stolen_ms() -> float:
+    """CPU time all cores of a virtual machine have lost to its host so far (proc(5)); 0 where nobody counts."""
+    try:
+        steal = Path("/proc/stat").read_text().partition("\n")[0].split()[8]
+    except (OSError, IndexError):
+        return 0.0
+    return int(steal) * 1000 / os.sysconf("SC_CLK_TCK")
 
 
 def waited_ms(pid: int) -> float:
