@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -12,6 +11,8 @@ import numpy as np
 from audio.frame import Frame, Pcm
 from audio.hearing import Hearing
 from audio.levels import SILENT, upper_level_db
+from audio.masked import Masked
+from audio.opening import PEAK_DROP_DB, Opening
 from audio.pace import Pace
 from audio.resample import Resampler
 from audio.voicing import BLOCK, RATE
@@ -51,26 +52,8 @@ class TurnEvent:
     decided: int
 
 
-REACH = 50  # blocks before its onset in which a turn may have begun that did not open at once,
-REACH_GAP = 25  # ... silences as long as this included
-WINDOW = 8  # blocks of 20 ms looked at to open ...
-OPEN = 5  # ... how many of them must be speech
-VOICED = 1.5  # ... and how much voice they must hold: a block with a clear pitch counts 1
-PITCH_NONE, PITCH_CLEAR = 0.5, 0.8
-ABOVE_CEILING_DB = 2.0  # speech opens only this far above what the background does by itself,
-MOST_CEILING_DB = 22.0  # which is never taken to be further than this above the floor
-NOISY_ABOVE_DB = 20.0  # a line is noisy when speech rises no further than this above a restless background's ceiling
-PEAK_DROP_DB = 24.0  # speech is no further than this below the turn's loud blocks,
-RESTLESS_DROP_DB = 18.0  # ... or than this within reach of a restless background,
-RESTLESS_TOP_DB = 10.0  # ... which ends this far above its ceiling
-ALIKE_DB = 5.0  # less than this above a restless background's ceiling, sound is speech only with a voice:
-HELD_PITCH = 0.6  # a pitch as clear as this ...
-VOICE_MASK = 0b1111  # ... in two of four blocks ...
-HELD_BLOCKS = 5  # ... no longer ago than this
-STRONG_DB = 9.0  # on a noisy line a turn ends without speech this close to its peak, ...
-STRONGEST_DB = 5.5  # or above the ceiling where that is closer, but no closer than this, ...
-STRONG_MORE_MS = 150  # ... for the hangover (as when halting, at most) and this, at least ...
-STRONG_BLOCKS = 30  # ... this long,
+STRONG_MORE_MS = 150  # on a noisy line a turn ends without strong speech for a hangover (as when halting, at most) ...
+STRONG_BLOCKS = 30  # ... and this, at least this long, ...
 WEAK_BLOCKS = 2  # ... and without any for this long
 SOFT_DB = 12.0  # what stays this far below the turn's loud blocks for a whole stretch is background
 HOLD_MASK = 0b11111  # a block of speech prolongs a turn only with another one among the last five
@@ -87,7 +70,6 @@ HALTING, HALTING_FACTOR = 0.0, 1.7  # below this score it spans most pauses betw
 UNFINISHED, UNFINISHED_FACTOR = -0.7, 2.3  # ... and below this one those of a search for words
 NUMBER_MS = 1000  # hangover when a number was asked for
 COMPLETE_MS, INCOMPLETE_MS = 300, 1500  # hangover after an opinion
-_WINDOW_MASK = (1 << WINDOW) - 1
 _BLOCK_MS = 20
 _NOTHING: tuple[TurnEvent, ...] = ()
 _Phase = Literal["silence", "provisional", "turn"]
@@ -106,6 +88,8 @@ class TurnDetector:
         self._convert = None if rate == RATE else Resampler(rate, RATE)
         self._plain = self._convert is None  # whole blocks can be taken as they are
         self._hearing = Hearing(settings.detector)
+        self._opening = Opening(self._hearing)
+        self._masked = Masked(self._hearing)
         self._pace = Pace()
         self._rest: Pcm = np.zeros(0, np.int16)
         self._far_rest: list[Pcm] = []
@@ -115,16 +99,10 @@ class TurnDetector:
         self._block = 0  # blocks analysed
         self._onset = 0  # block in which the speech that opened the turn began
         self._begun = 0  # ... and the block in which the turn began: earlier, where speech did not open it at once
-        self._near: deque[tuple[int, float]] = deque(maxlen=REACH + WINDOW)  # block, level: likely speech, no turn open
         self._lost = 0  # concealed blocks since the onset
         self._last = 0  # the block after the last one with speech
-        self._strong = 0
-        self._voice = 0
-        self._voiced = 0
         self._peak = SILENT
-        self._recent = 0  # one bit per block, 1 = speech
         self._held = 0
-        self._heard: list[tuple[int, float, float]] = []  # block, level, voice of recent speech outside a turn
         self._hangover = settings.hangover_ms
         self._asked = False
         self.consumed = 0
@@ -178,8 +156,7 @@ class TurnDetector:
             events = self._close("turn_end" if self._phase == "turn" else "cancel")
         self._origin += samples
         self.consumed += samples
-        self._recent = 0
-        self._near.clear()
+        self._opening.restart()
         self._hearing.restart()
         return events
 
@@ -208,17 +185,14 @@ class TurnDetector:
             return self._missing(agent_left)
         speech = self._hearing.hear(pcm, phase != "silence")
         if phase == "silence":
+            opening = self._opening
             if speech:
-                self._recent = (self._recent << 1 | 1) & _WINDOW_MASK
-                return self._listen(block, agent_left)
-            if self._hearing.gated:
-                self._hearing.gated = False
-                self._near.append((block, self._hearing.level))
-            if self._recent:
-                self._recent = self._recent << 1 & _WINDOW_MASK
+                if opening.speech(block):
+                    return self._open(opening, agent_left)
+            elif opening.recent or self._hearing.gated:
+                opening.none(block)
             return _NOTHING
         self._held = self._held << 1 & HOLD_MASK
-        self._voiced = self._voiced << 1 & VOICE_MASK
         if speech:
             self._prolong(block)
         if block - self._last == JUDGED_BLOCKS:
@@ -231,57 +205,17 @@ class TurnDetector:
             return _NOTHING
         self._last += 1
         self._lost += 1
-        self._strong += 1
+        self._masked.missing()
         return self._follow(agent_left) if self._phase == "provisional" else _NOTHING
 
-    # Outside a turn
-
-    def _listen(self, block: int, agent_left: int) -> Sequence[TurnEvent]:
-        """A block of speech outside a turn: opens one when there is enough of it, voiced, above the background."""
-        pitch = self._hearing.pitch()
-        voice = min(1.0, max(0.0, (pitch - PITCH_NONE) / (PITCH_CLEAR - PITCH_NONE)))
-        heard = self._heard
-        heard.append((block, self._hearing.level, voice))
-        self._near.append((block, self._hearing.level))
-        while heard[0][0] <= block - WINDOW:
-            del heard[0]
-        if self._recent.bit_count() < OPEN or sum(item[2] for item in heard) < VOICED:
-            return _NOTHING
-        loud = sorted(item[1] for item in heard)[-3]
-        background = self._hearing.background
-        if loud < min(background.ceiling, background.floor + MOST_CEILING_DB) + ABOVE_CEILING_DB:
-            return _NOTHING
-        if self._hearing.tone():
-            self._heard.clear()
-            self._recent = 0
-            return _NOTHING
-        return self._open(loud, agent_left)
-
-    def _reach_back(self, loud: float) -> int:
-        """The block in which the turn began: before its onset, where speech was held back by the echo gate, or because
-        it was too little or too much like a tone. What is only likely to be speech cannot open a turn, but it goes with
-        one: an echo in front of it does no harm, a word that is missing does."""
-        begun, least = self._onset, loud - PEAK_DROP_DB
-        for block, level in reversed(self._near):
-            if block < begun - REACH_GAP or block < self._onset - REACH:
-                break
-            if level >= least:
-                begun = min(begun, block)
-        self._near.clear()
-        return begun
-
-    def _open(self, loud: float, agent_left: int) -> Sequence[TurnEvent]:
-        self._onset = self._heard[0][0]
-        self._begun = self._reach_back(loud)
+    def _open(self, opening: Opening, agent_left: int) -> Sequence[TurnEvent]:
+        self._onset, self._begun, loud = opening.onset, opening.begun, opening.loud
         self._pace.begin(self._onset)
-        for block, level, _ in self._heard:
+        for block, level in opening.take():
             self._pace.note(block, level)
-        self._heard.clear()
-        self._recent = 0
         self._lost = 0
-        self._last = self._strong = self._block
-        self._voice = self._block
-        self._voiced = VOICE_MASK
+        self._last = self._block
+        self._masked.begin(self._block)
         self._held = HOLD_MASK
         self._peak = loud
         self._hangover = self._base()
@@ -301,30 +235,15 @@ class TurnDetector:
             hearing.background.reach = self._peak - SOFT_DB
         elif level < self._peak - PEAK_DROP_DB:
             return
-        background = hearing.background
-        if background.restless:
-            if level < min(self._peak - RESTLESS_DROP_DB, background.ceiling + RESTLESS_TOP_DB):
-                return
-            alike = level < background.ceiling + ALIKE_DB
-            if alike and not self._voiced_lately(block):
-                return
-            above = max(self._peak - STRONG_DB, background.ceiling + ABOVE_CEILING_DB)
-            if level > min(above, self._peak - STRONGEST_DB):
-                self._strong = block + 1
-        else:
-            self._strong = block + 1
+        if not hearing.background.restless:
+            self._masked.strong = block + 1
+        elif not self._masked.belongs(block, level, self._peak):
+            return
         self._held |= 1
         self._pace.note(block, level)
         if self._held.bit_count() >= 2:
             self._last = block + 1
             self._asked = False
-
-    def _voiced_lately(self, block: int) -> bool:
-        if self._hearing.pitch() > HELD_PITCH:
-            self._voiced |= 1
-            if self._voiced.bit_count() >= 2:
-                self._voice = block
-        return block - self._voice <= HELD_BLOCKS
 
     def _judge(self) -> None:
         """Decides how long this silence may last."""
@@ -352,19 +271,19 @@ class TurnDetector:
         silent = self._block - self._last
         if silent * _BLOCK_MS >= self._hangover and not self._held:
             return self._close("turn_end")
-        weak = self._block - self._strong
-        if silent >= WEAK_BLOCKS and weak >= STRONG_BLOCKS and self._noisy():
-            if silent < JUDGED_BLOCKS:
-                self._judge()
-            most = self._hangover if self._asked else self._base() * HALTING_FACTOR
-            if weak * _BLOCK_MS >= min(self._hangover, most) + STRONG_MORE_MS:
-                return self._close("turn_end")
+        if silent >= WEAK_BLOCKS and self._faint(silent):
+            return self._close("turn_end")
         return _NOTHING
 
-    def _noisy(self) -> bool:
-        """Whether the background can be mistaken for the turn's own speech."""
-        background = self._hearing.background
-        return background.restless and self._peak < background.ceiling + NOISY_ABOVE_DB
+    def _faint(self, silent: int) -> bool:
+        """Whether what is still heard on a noisy line has been too weak for too long to be the turn's."""
+        weak = self._block - self._masked.strong
+        if weak < STRONG_BLOCKS or not self._masked.noisy(self._peak):
+            return False
+        if silent < JUDGED_BLOCKS:
+            self._judge()
+        most = self._hangover if self._asked else self._base() * HALTING_FACTOR
+        return weak * _BLOCK_MS >= min(self._hangover, most) + STRONG_MORE_MS
 
     def _follow(self, agent_left: int) -> Sequence[TurnEvent]:
         """A provisional turn: confirmed by growth or by the agent falling silent, withdrawn when it was short."""
