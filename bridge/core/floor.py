@@ -19,9 +19,9 @@ from bridge.core.opinions import SOUND_MS, Opinions
 from bridge.core.speaker import Speaker
 from providers.base import Audio, Seed, Text
 
-KEEP_MS = 3000  # of the tape between turns, and the pre-roll: a turn is noticed up to 1.2 s after it began
+KEEP_MS = 1300  # of the tape between turns, and the pre-roll: a turn is noticed up to 1.2 s after it began
 TEXT_WAIT_MS = 30_000
-TRIM_EVERY = 64  # frames
+TRIM_EVERY = 32  # frames
 KEYS_EVERY = 4
 ASKS_FOR_NUMBER = re.compile(
     r"\b(number|digits?|code|pin|spell(ing)?|postcode|nummer|ziffern|buchstabier\w*|numéro|chiffres|épel\w*|número|dígitos)\b"
@@ -106,6 +106,9 @@ class Floor:
         if self.turn is not None:
             keep = min(keep, self.turn.began)
         keep = min(keep, desk.conversation.oldest_needed(desk.tape.end, desk.samples(TEXT_WAIT_MS)) - self._preroll)
+        last = desk.conversation.last
+        if last is not None and self._unheard(last):
+            keep = min(keep, last.turns[0].began)
         desk.tape.trim(keep)
 
     def _turn_event(self, event: TurnEvent) -> None:
@@ -229,13 +232,17 @@ class Floor:
     def _reopen_unheard(self) -> None:
         """A reply that was all generated and not heard at all has answered nothing: its exchange is owed again."""
         last = self._desk.conversation.last
-        if last is None or last.state != "answered" or not last.turns or self._asks.any_heard(last):
-            return
-        if any(reply.first_audio_ns is not None for reply in last.replies):
+        if last is not None and self._unheard(last):
             for reply in last.replies:
                 reply.void = True
             last.state = "open"
             self._desk.note("exchange_reopened", exchange=last.id)
+
+    def _unheard(self, exchange: Exchange) -> bool:
+        """There is an answer to what the caller said, and the caller has not heard anything of it yet."""
+        if exchange.state != "answered" or not exchange.turns or self._asks.any_heard(exchange):
+            return False
+        return any(reply.first_audio_ns is not None for reply in exchange.replies)
 
     def _stream(self, turn: Turn) -> None:
         """Give the turn so far to the active link; further frames follow as they come."""
