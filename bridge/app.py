@@ -117,7 +117,7 @@ class Bridge:
         await runner.setup()
         self._cleanup.push_async_callback(runner.cleanup)
         if self._edge is not None:
-            self._cleanup.callback(self._edge.close)
+            self._cleanup.push_async_callback(self._edge.close)
         await web.TCPSite(runner, host, port, backlog=1024).start()
         name, bound = runner.addresses[0][:2]
         self.address = f"[{name}]:{bound}" if ":" in name else f"{name}:{bound}"

@@ -7,6 +7,7 @@ WebSocket /twilio/{agent}        the stream it names; /twilio for the default ag
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
 import re
 import time
@@ -19,7 +20,7 @@ from urllib.parse import parse_qsl
 import structlog
 from aiohttp import web
 
-from bridge.edges import signature, twiml
+from bridge.edges import signature, twiml, upgrade
 from bridge.edges.media_leg import MediaLeg, MediaStream
 from bridge.edges.switchboard import Refused, Switchboard
 from bridge.edges.ticket import Claim, Tickets
@@ -37,6 +38,7 @@ TICKET_LIFE: Final = 60.0
 RETRY_AFTER: Final = "5"
 
 _MAX_TRANSFERS: Final = 1000
+_FAREWELL: Final = 1.0
 _CALL_SID = re.compile(r"[A-Za-z0-9_.:-]{0,128}")
 
 
@@ -71,6 +73,7 @@ class MediaWs:
         self._wall = wall
         self._tickets = Tickets("\n".join(settings.auth_tokens[:1]))
         self._streams: set[MediaStream] = set()
+        self._empty = asyncio.Event()  # no stream is left
         self._legs: dict[str, MediaLeg] = {}  # by ref, calls that can be come back to
         self._expected: dict[str, float] = {}  # refs whose stream was asked to come back, until when
         self._transfers: OrderedDict[str, str] = OrderedDict()
@@ -90,14 +93,19 @@ class MediaWs:
         check(settings)
         self._settings = settings
 
-    def close(self) -> None:
-        """End every stream; the process is going away."""
+    async def close(self) -> None:
+        """End every stream, the process is going away: those that do not answer within a second are cut."""
         if self._watch is not None:
             self._watch.cancel()
-        for stream in list(self._streams):
-            stream.socket.close(GOING_AWAY, "going away")
         for task in self._starting.values():
             task.cancel()
+        for stream in list(self._streams):
+            stream.socket.close(GOING_AWAY, "going away")
+        if self._streams:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._empty.wait(), _FAREWELL)
+        for stream in list(self._streams):
+            stream.socket.abort("going away")
 
     # ------------------------------------------------------------------------------------------------------- webhook
 
@@ -175,8 +183,9 @@ class MediaWs:
 
     async def _socket(self, request: web.Request) -> web.StreamResponse:
         agent = request.match_info.get("agent", self._settings.agent)
-        if "websocket" not in request.headers.get("Upgrade", "").lower():
-            return web.Response(status=426, text="a WebSocket is expected here\n", headers={"Upgrade": "websocket"})
+        refused = upgrade.refusal(request)
+        if refused is not None:
+            return refused
         if not self._signed(request, [], b"", upgrade=True):
             return web.Response(status=403, text="signature missing or wrong\n")
         if "Origin" in request.headers:  # a page in a browser on this machine, not a carrier
@@ -185,17 +194,14 @@ class MediaWs:
             return web.Response(status=404, text="no such agent\n")
         if not self._room() and not self._awaits_return():
             return web.Response(status=503, text="busy\n", headers={"Retry-After": RETRY_AFTER})
-        response = web.WebSocketResponse(compress=False)
-        await response.prepare(request)
-        transport = request.transport
-        if transport is None or transport.is_closing():
-            return response
-        stream = MediaStream(agent, self._begin, self._gone)
-        stream.socket = ServerSocket(transport, stream, MAX_MESSAGE, MAX_BACKLOG)
-        self._streams.add(stream)
-        self._watch_streams()
-        await stream.socket.closed
-        return response
+        transport = upgrade.take_over(request)
+        if transport is not None:
+            stream = MediaStream(agent, self._begin, self._gone)
+            stream.socket = ServerSocket(transport, stream, MAX_MESSAGE, MAX_BACKLOG)
+            self._streams.add(stream)
+            self._empty.clear()
+            self._watch_streams()
+        return upgrade.TAKEN
 
     def _room(self, besides: MediaStream | None = None) -> bool:
         """Whether a call may come in; streams that have not begun and calls being set up count as calls."""
@@ -262,6 +268,8 @@ class MediaWs:
 
     def _gone(self, stream: MediaStream) -> None:
         self._streams.discard(stream)
+        if not self._streams:
+            self._empty.set()
 
     def _left(self, leg: MediaLeg, transfer_to: str) -> None:
         self._legs.pop(leg.ref, None)

@@ -117,7 +117,7 @@ async def listening(board: Board, **settings: Any) -> AsyncIterator[Board]:
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", PORT).start()
     yield board
-    edge.close()
+    await edge.close()
     await runner.cleanup()
 
 

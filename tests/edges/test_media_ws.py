@@ -120,7 +120,7 @@ async def bench(board: Board, **settings: Any) -> AsyncIterator[Bench]:
     await web.TCPSite(runner, "127.0.0.1", PORT).start()
     async with aiohttp.ClientSession() as session:
         yield Bench(board, session)
-    edge.close()
+    await edge.close()
     await asyncio.sleep(0.1)
     await runner.cleanup()
 

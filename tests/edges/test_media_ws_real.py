@@ -72,7 +72,7 @@ def test_a_call(loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
         assert not any(isinstance(event, Gone) for event in call.events)
         assert runner.server is not None
         await until(lambda: not runner.server.connections)  # type: ignore[union-attr]
-        edge.close()
+        await edge.close()
         await runner.cleanup()
         await asyncio.sleep(0.01)
         assert len(asyncio.all_tasks()) == 2  # this and what limits its time
@@ -101,7 +101,7 @@ def test_a_connection_that_is_reset(loop: Callable[[], asyncio.AbstractEventLoop
         await until(lambda: len(board.calls) == 2 and board.calls[1].audio == b"y" * 160)
         await other.send(message("stop").decode())
         await other.close()
-        edge.close()
+        await edge.close()
         await runner.cleanup()
         assert [type(event) for event in board.calls[1].events] == [Frame, Gone]
 
