@@ -28,6 +28,7 @@ class Board:
     def __init__(self, config: Config, calls: Calls, name: Callable[[], str] | None = None) -> None:
         self.config = config
         self.calls = calls
+        self._resolver = resolve.Resolver(config)
         self._name = name or new_call_id
         self._running: dict[str, CallRunner] = {}
         self._one_at_a_time = asyncio.Lock()
@@ -44,7 +45,7 @@ class Board:
         async with self._one_at_a_time:
             if not self.knows(agent):
                 raise Refused("no such agent")
-            made = resolve.call_spec(self.config, agent, leg.format, parameters, self._name(), marks=leg.marks)
+            made = self._resolver.call_spec(agent, leg.format, parameters, self._name(), marks=leg.marks)
             await asyncio.sleep(0)
             try:
                 runner = self.calls.start(made.spec, made.targets, leg, made.tools)
@@ -59,6 +60,7 @@ class Board:
     def replace(self, config: Config) -> None:
         """New calls get `config`; running ones leave the providers it forbids them at once."""
         old, self.config = self.config, config
+        self._resolver = resolve.Resolver(config)
         self.calls.max_calls = config.limits.max_calls
         for runner in list(self._running.values()):
             forbidden = configuration.excluded(old, config, runner.spec.agent.name)

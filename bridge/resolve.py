@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import unicodedata
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from audio.files import AudioFileError
 from audio.frame import Format
@@ -32,19 +34,64 @@ class ResolvedCall:
     tools: Mapping[str, ToolEndpoint]
 
 
-def call_spec(
-    config: Config,
-    agent_name: str,
-    leg: Format,
-    parameters: Mapping[str, str],
-    call_id: str,
-    *,
-    marks: bool = True,
-    lead_ms: int = 80,
-) -> ResolvedCall:
-    """Everything a call of `agent_name` on a leg that speaks `leg` needs. `parameters` come from the caller's side and
-    are not trusted: what the agent does not declare is ignored, the rest is cleaned. Raises KeyError for an unknown
-    agent. Reads files only for phrases that `preload` has not read."""
+@dataclass(frozen=True, slots=True)
+class _Shared:
+    """What all calls of an agent on one kind of leg are made with. `agent` is as it is when the caller's side says
+    nothing; `varies`: it has words that the caller's side may say."""
+
+    agent: Agent
+    varies: bool
+    plan: Plan
+    targets: Mapping[str, Target]
+    tools: Mapping[str, ToolEndpoint]
+
+
+class Resolver:
+    """Makes calls of one configuration; a new configuration needs a new one. What calls share is made once."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._shared: dict[tuple[str, Format], _Shared] = {}
+
+    def call_spec(
+        self,
+        agent_name: str,
+        leg: Format,
+        parameters: Mapping[str, str],
+        call_id: str,
+        *,
+        marks: bool = True,
+        lead_ms: int = 80,
+    ) -> ResolvedCall:
+        """Everything a call of `agent_name` on a leg that speaks `leg` needs. `parameters` come from the caller's side
+        and are not trusted: what the agent does not declare is ignored, the rest is cleaned. Raises KeyError for an
+        unknown agent. Reads files only for phrases that `preload` has not read."""
+        config = self._config
+        settings = config.agents[agent_name]
+        shared = self._shared.get((agent_name, leg))
+        if shared is None:
+            self._shared[agent_name, leg] = shared = _shared(config, agent_name, leg)
+        agent = shared.agent
+        if shared.varies and parameters:
+            agent = replace(
+                agent,
+                instructions=fill(settings.instructions, settings, parameters),
+                greeting=fill(settings.greeting, settings, parameters),
+            )
+        spec = CallSpec(
+            call_id=call_id,
+            leg=leg,
+            agent=agent,
+            plan=shared.plan,
+            phrases=_phrases(config, config.routes[settings.route].last_rung, leg),
+            max_duration_ms=config.limits.max_duration,
+            marks=marks,
+            lead_ms=lead_ms,
+        )
+        return ResolvedCall(spec, shared.targets, shared.tools)
+
+
+def _shared(config: Config, agent_name: str, leg: Format) -> _Shared:
     settings = config.agents[agent_name]
     route = config.routes[settings.route]
     targets = {name: config.providers[name].target(name) for name in route.providers}
@@ -52,18 +99,9 @@ def call_spec(
         Candidate(one.name, one.kind, one.model, capabilities_for(one, leg), settings.voices.get(one.name, ""))
         for one in targets.values()
     )
-    spec = CallSpec(
-        call_id=call_id,
-        leg=leg,
-        agent=_agent(agent_name, settings, parameters),
-        plan=_plan(route, candidates),
-        phrases=_phrases(config, route.last_rung, leg),
-        max_duration_ms=config.limits.max_duration,
-        marks=marks,
-        lead_ms=lead_ms,
-    )
     tools = {tool.name: _endpoint(tool) for tool in settings.tools if tool.name not in BUILT_IN_TOOLS}
-    return ResolvedCall(spec, targets, tools)
+    agent = _agent(agent_name, settings)
+    return _Shared(agent, bool(settings.variables), _plan(route, candidates), targets, tools)
 
 
 def targets(config: Config) -> dict[str, Target]:
@@ -96,12 +134,12 @@ def clean(value: str, longest: int) -> str:
     return " ".join(kept.split())[:longest].rstrip()
 
 
-def _agent(name: str, settings: AgentSettings, parameters: Mapping[str, str]) -> Agent:
+def _agent(name: str, settings: AgentSettings) -> Agent:
     silence = settings.silence
     return Agent(
         name=name,
-        instructions=fill(settings.instructions, settings, parameters),
-        greeting=fill(settings.greeting, settings, parameters),
+        instructions=fill(settings.instructions, settings, {}),
+        greeting=fill(settings.greeting, settings, {}),
         language=settings.language,
         tools=tuple(_tool(tool) for tool in settings.tools),
         turns=settings.turns,
@@ -140,16 +178,23 @@ def _plan(route: Route, candidates: tuple[Candidate, ...]) -> Plan:
     )
 
 
-def _phrases(config: Config, last: LastRungSettings, leg: Format) -> dict[str, bytes]:
-    wanted = {name: phrases.find(name, config.folder) for name in phrases.NAMES}
-    if phrases.is_file(last.say):
-        wanted[OWN_PHRASE] = phrases.find(last.say, config.folder)
+def _phrases(config: Config, last: LastRungSettings, leg: Format) -> Mapping[str, bytes]:
+    ours = _built_in(leg)
+    if not phrases.is_file(last.say):
+        return ours
+    # A file that vanished since the check does not stop a call from being answered.
+    try:
+        own = phrases.load(phrases.find(last.say, config.folder), leg)
+    except (OSError, AudioFileError):
+        return {**ours, OWN_PHRASE: ours["sorry"]} if "sorry" in ours else ours
+    return {**ours, OWN_PHRASE: own}
+
+
+@lru_cache(maxsize=8)
+def _built_in(leg: Format) -> Mapping[str, bytes]:
+    """The phrases that come with Segue, as far as their files are there."""
     found: dict[str, bytes] = {}
-    for name, path in wanted.items():
-        # A file that vanished since the check does not stop a call from being answered.
-        try:
-            found[name] = phrases.load(path, leg)
-        except (OSError, AudioFileError):
-            if name == OWN_PHRASE and "sorry" in found:
-                found[name] = found["sorry"]
+    for name in phrases.NAMES:
+        with contextlib.suppress(OSError, AudioFileError):
+            found[name] = phrases.load(phrases.FOLDER / f"{name}.wav", leg)
     return found

@@ -21,9 +21,10 @@ NOTICE_DAYS = 60
 _SCALARS = {f.name: type(f.default) for f in fields(Capabilities) if isinstance(f.default, (bool, int))}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Model:
-    """A model of a provider kind. `known` False: no entry matched, everything is the kind's own.
+    """A model of a provider kind, one object for each name. `known` False: no entry matched, everything is the kind's
+    own.
 
     `ends` is the last day it is served. `context` is the context window in tokens, 0 when unknown. `capabilities`
     holds what differs from the defaults of `Capabilities`; `traits` is for the kind's codec.
@@ -48,6 +49,7 @@ def _data() -> dict[str, Any]:
     return kinds
 
 
+@lru_cache(maxsize=256)
 def lookup(kind: str, model: str) -> Model:
     """What is known of `model` on provider kind `kind`. Ids that are not listed are allowed and get the kind's own
     values; a path before the id ("models/…", "publishers/google/models/…") is ignored. Raises ValueError for an
@@ -105,8 +107,14 @@ def capabilities(model: Model, target: Target, leg: Format) -> Capabilities:
             )
         if type(value) is not wanted:
             raise ValueError(f"provider {target.name}: options.capabilities.{name} must be {wanted.__name__}")
+    return _on(model, leg, tuple(overrides.items()))
+
+
+@lru_cache(maxsize=256)
+def _on(model: Model, leg: Format, overrides: tuple[tuple[str, bool | int], ...]) -> Capabilities:
     base = Capabilities(preferred(model.input_formats, leg), preferred(model.output_formats, leg))
-    return replace(base, **{**model.capabilities, **overrides})
+    changes: dict[str, Any] = {**model.capabilities, **dict(overrides)}
+    return replace(base, **changes)
 
 
 def preferred(formats: tuple[Format, ...], leg: Format) -> tuple[Format, ...]:

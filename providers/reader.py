@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -48,34 +49,7 @@ class Reader:
         self._session_id = ""
         self._seeds: set[str] = set()  # items sent and not acknowledged
         self._clears: list[bool] = []  # clears sent; True for a probe
-        transcribed = "conversation.item.input_audio_transcription"
-        self._handlers: dict[str, Callable[[Json, list[Event]], None]] = {
-            f"{dialect.audio}.delta": self._audio,
-            f"{dialect.audio}.done": self._audio_done,
-            f"{dialect.transcript}.delta": self._text,
-            f"{dialect.transcript}.done": self._text_done,
-            f"{dialect.text}.delta": self._text,
-            "response.created": self._created,
-            "response.done": self._done,
-            "response.output_item.added": self._item_added,
-            "response.output_item.done": self._item_done,
-            "response.function_call_arguments.done": self._arguments_done,
-            "session.created": self._session_created,
-            "session.updated": self._session_updated,
-            dialect.item_added: self._acknowledged,
-            "input_audio_buffer.committed": self._committed,
-            "input_audio_buffer.cleared": self._cleared,
-            f"{transcribed}.delta": self._caller_piece,
-            f"{transcribed}.completed": self._caller_text,
-            f"{transcribed}.failed": self._caller_text_failed,
-            "rate_limits.updated": self._rate_limits,
-            "warning": self._warning,
-            "error": self._error,
-        }
-        if word_timings:
-            # The same words come with their time: one of the two is enough.
-            self._handlers["response.audio_timestamp.delta"] = self._timed_text
-            del self._handlers[f"{dialect.transcript}.delta"]
+        self._handlers = _handlers(dialect.audio, dialect.transcript, dialect.text, dialect.item_added, word_timings)
 
     def read(self, event: Json) -> list[Event]:
         kind = event.get("type")
@@ -85,7 +59,7 @@ class Reader:
         if handler is None:
             return []
         out: list[Event] = []
-        handler(event, out)
+        handler(self, event, out)
         return out
 
     # --------------------------------------------------------------------------------------- what the codec announces
@@ -373,3 +347,40 @@ def _is_object(text: str) -> bool:
         return isinstance(orjson.loads(text), dict)
     except orjson.JSONDecodeError:
         return False
+
+
+_Handler = Callable[[Reader, Json, list[Event]], None]
+
+
+@lru_cache(maxsize=16)
+def _handlers(audio: str, transcript: str, text: str, item_added: str, word_timings: bool) -> dict[str, _Handler]:
+    """Who reads which event in a dialect: one table for all sessions of it."""
+    transcribed = "conversation.item.input_audio_transcription"
+    handlers: dict[str, _Handler] = {
+        f"{audio}.delta": Reader._audio,
+        f"{audio}.done": Reader._audio_done,
+        f"{transcript}.delta": Reader._text,
+        f"{transcript}.done": Reader._text_done,
+        f"{text}.delta": Reader._text,
+        "response.created": Reader._created,
+        "response.done": Reader._done,
+        "response.output_item.added": Reader._item_added,
+        "response.output_item.done": Reader._item_done,
+        "response.function_call_arguments.done": Reader._arguments_done,
+        "session.created": Reader._session_created,
+        "session.updated": Reader._session_updated,
+        item_added: Reader._acknowledged,
+        "input_audio_buffer.committed": Reader._committed,
+        "input_audio_buffer.cleared": Reader._cleared,
+        f"{transcribed}.delta": Reader._caller_piece,
+        f"{transcribed}.completed": Reader._caller_text,
+        f"{transcribed}.failed": Reader._caller_text_failed,
+        "rate_limits.updated": Reader._rate_limits,
+        "warning": Reader._warning,
+        "error": Reader._error,
+    }
+    if word_timings:
+        # The same words come with their time: one of the two is enough.
+        handlers["response.audio_timestamp.delta"] = Reader._timed_text
+        del handlers[f"{transcript}.delta"]
+    return handlers

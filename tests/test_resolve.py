@@ -14,7 +14,7 @@ from bridge import config as configuration
 from bridge import phrases
 from bridge.config import Config
 from bridge.core.plan import Deadlines, LastRung, Line, Silence
-from bridge.resolve import OWN_PHRASE, ResolvedCall, call_spec, clean, preload, targets
+from bridge.resolve import OWN_PHRASE, ResolvedCall, Resolver, clean, preload, targets
 from bridge.shell.endpoints import ToolEndpoint
 
 TEXT = """\
@@ -59,7 +59,7 @@ def config() -> Config:
 
 
 def resolve(config: Config, leg: Format = PCMU, **parameters: str) -> ResolvedCall:
-    return call_spec(config, "reception", leg, parameters, "c1")
+    return Resolver(config).call_spec("reception", leg, parameters, "c1")
 
 
 def test_the_plan_keeps_the_route_as_it_is_written(config: Config) -> None:
@@ -100,7 +100,7 @@ def test_tools_are_reached_over_http_unless_built_in(config: Config) -> None:
 
 
 def test_limits_and_the_leg(config: Config) -> None:
-    resolved = call_spec(config, "reception", PCMA, {}, "call-7", marks=False, lead_ms=80)
+    resolved = Resolver(config).call_spec("reception", PCMA, {}, "call-7", marks=False, lead_ms=80)
     spec = resolved.spec
     assert (spec.call_id, spec.leg, spec.max_duration_ms) == ("call-7", PCMA, 600_000)
     assert (spec.marks, spec.lead_ms) == (False, 80)
@@ -191,4 +191,22 @@ def test_a_call_is_resolved_in_no_time(config: Config) -> None:
 
 def test_an_agent_that_does_not_exist(config: Config) -> None:
     with pytest.raises(KeyError):
-        call_spec(config, "nobody", PCMU, {}, "c1")
+        Resolver(config).call_spec("nobody", PCMU, {}, "c1")
+
+
+def test_calls_share_all_but_what_their_callers_say(config: Config) -> None:
+    resolver = Resolver(config)
+
+    def call(leg: Format = PCMU, **parameters: str) -> ResolvedCall:
+        return resolver.call_spec("reception", leg, parameters, "c1")
+
+    ada, nobody, bob, again = call(customer_name="Ada"), call(), call(customer_name="Bob"), call(customer_name="Ada")
+    assert [one.spec.agent.greeting for one in (ada, nobody, bob)] == ["Hello Ada.", "Hello friend.", "Hello Bob."]
+    assert "Ada" not in nobody.spec.agent.instructions + bob.spec.agent.instructions
+    assert again.spec == ada.spec, "nothing of Bob's is left"
+    for one in (nobody, bob):
+        assert one.spec.plan is ada.spec.plan and one.targets is ada.targets and one.tools is ada.tools
+    wide = call(PCM16_16K).spec
+    assert wide.leg == PCM16_16K and wide.plan != ada.spec.plan, "what suits the leg is part of the plan"
+    assert [one.capabilities.input_formats[0].rate for one in wide.plan.candidates] == [24_000, 24_000]
+    assert {ada.spec.plan.candidates[1].capabilities.input_formats[0]} == {PCMU}

@@ -23,7 +23,7 @@ from bridge.config_default import embedded
 from bridge.core.effects import Note
 from bridge.dial.client import Job, place
 from bridge.fakes.server import start
-from bridge.resolve import call_spec, targets
+from bridge.resolve import Resolver, targets
 from bridge.shell.records import list_calls, show
 from providers.base import HttpRefusal, NetworkError, SocketClosed
 from providers.registry import codec_for, kinds
@@ -147,7 +147,7 @@ async def test_a_whole_call_among_blabbing_services(tmp_path: Path) -> None:
 
 def test_values_of_a_call(tmp_path: Path) -> None:
     config = make(tmp_path)
-    resolved = call_spec(config, "a", PCMU, {}, "c1")
+    resolved = Resolver(config).call_spec("a", PCMU, {}, "c1")
     assert leaked(repr(resolved) + str(resolved)) == []
     assert leaked(repr(config) + str(config) + str(asdict(config))) == []
     for target in targets(config).values():
