@@ -25,9 +25,12 @@ async def open_transport(host: str, port: int, tls: ssl.SSLContext | None) -> as
     """A connected transport without a protocol of its own: the caller sets one. Raises OSError."""
     loop = asyncio.get_running_loop()
     server_name = host if tls else None
+    found = await _resolve(host, port)
+    if len(found) == 1:
+        return await _open(found[0], port, tls, server_name)
     waiting: set[asyncio.Task[asyncio.Transport]] = set()
     error: BaseException | None = None
-    addresses = iter(await _resolve(host, port))
+    addresses = iter(found)
     try:
         while True:
             address = next(addresses, None)

@@ -1,9 +1,9 @@
 """The WebSocket client under every provider link: the one narrow interface to the network.
 
-`websockets`' sans-I/O protocol does the handshake, control frames, fragments and every error; whole text and binary
-frames, which are nearly everything, take a short path of our own (`bridge.shell.frames`). `bench/sockets.py` has the
-measurement behind this. No keepalive, no reconnect, no redirect, no proxy, no compression, and no deadline for
-dialling: whoever dials decides when to give up.
+Whole text and binary frames, which are nearly everything, take a short path of our own (`bridge.shell.frames`), and
+so do the upgrade (`bridge.shell.upgrade`) and pongs; `websockets`' sans-I/O protocol, made when it is first needed,
+does fragments, pings, closing and every error. `bench/sockets.py` has the measurement behind this. No keepalive, no
+reconnect, no redirect, no proxy, no compression, and no deadline for dialling: whoever dials decides when to give up.
 
     connect(dial, handler) -> LinkSocket       handler.opened | .closed(failure)    exactly one end, none after close()
     LinkSocket.write / ping / close / abort    handler.message(...)  .suspect(...)  while open
@@ -20,18 +20,20 @@ from dataclasses import dataclass, replace
 from weakref import WeakKeyDictionary
 
 from websockets.frames import Close, Frame, Opcode
+from websockets.protocol import Protocol
 
 from bridge.shell.dialling import network_error, open_transport, tls_context
 from bridge.shell.frames import MAX_MESSAGE, NEEDS_MORE, client_frame, measure
 from bridge.shell.outbox import Outbox, outstanding_counter
 from bridge.shell.retry_after import parse_retry_after
-from bridge.shell.upgrade import Upgrade
+from bridge.shell.upgrade import Upgrade, open_protocol
 from providers.base import Failure, HttpRefusal, NetworkError, SocketClosed
 from providers.codec import Dial
 
 LINGER = 0.5
 """Seconds a closing handshake (or the body of a refusal) is given."""
 
+_GOODBYE = Close(1000, "").serialize()
 _WATCH = 0.125  # seconds between two looks at the outbox while something is outstanding
 _USER_TIMEOUT_MS = 2000
 
@@ -94,7 +96,8 @@ class LinkSocket(asyncio.Protocol):
     def __init__(self, dial: Dial, handler: Handler, tls: ssl.SSLContext | None = None) -> None:
         self._loop = asyncio.get_running_loop()
         self._handler = handler
-        self._upgrade: Upgrade
+        self._upgrade: Upgrade | None = None  # until it is over
+        self._protocol: Protocol | None = None  # once there is something for it to do
         self._transport: asyncio.Transport | None = None
         self._open = False
         self._rest: list[bytes] = []  # the beginning of a frame whose end has not arrived
@@ -109,7 +112,7 @@ class LinkSocket(asyncio.Protocol):
         self._pings = 0
         self._awaited: dict[bytes, asyncio.TimerHandle] = {}
         self._linger: asyncio.TimerHandle | None = None
-        self._dialling = self._loop.create_task(self._dial(dial, tls), name="dial")
+        self._dialling: asyncio.Task[None] | None = self._loop.create_task(self._dial(dial, tls), name="dial")
 
     # ------------------------------------------------------------------------------------------------ what one can do
 
@@ -126,17 +129,14 @@ class LinkSocket(asyncio.Protocol):
             return
         self._pings += 1
         payload = self._pings.to_bytes(4, "big")
-        self._upgrade.protocol.send_ping(payload)
-        self._flush()
+        self._send(Frame(Opcode.PING, payload).serialize(mask=True))
         self._awaited[payload] = self._loop.call_later(budget_ms / 1000, self._no_pong, payload, budget_ms)
 
     def close(self) -> None:
         """Say good-bye and let go; nothing is reported any more. While dialling the dial is cancelled at once."""
         self._handler = _DEAF
-        self._dialling.cancel()
         if self._open:
-            self._upgrade.protocol.send_close(1000)
-            self._flush()
+            self._send(Frame(Opcode.CLOSE, _GOODBYE).serialize(mask=True))
             self._leave()
         else:
             self.abort()
@@ -144,7 +144,8 @@ class LinkSocket(asyncio.Protocol):
     def abort(self) -> None:
         """Drop the connection at once, without a word and without a report."""
         self._handler = _DEAF
-        self._dialling.cancel()
+        if self._dialling is not None:
+            self._dialling.cancel()
         self._release()
         if self._transport is not None:
             self._transport.abort()
@@ -159,7 +160,7 @@ class LinkSocket(asyncio.Protocol):
 
     async def _dial(self, dial: Dial, tls: ssl.SSLContext | None) -> None:
         try:
-            self._upgrade = upgrade = Upgrade(dial)
+            upgrade = Upgrade(dial)
             context = (tls or tls_context()) if upgrade.secure else None
             transport = await open_transport(upgrade.host, upgrade.port, context)
         except OSError as error:  # first, because an untrusted certificate is a ValueError as well
@@ -167,10 +168,11 @@ class LinkSocket(asyncio.Protocol):
         except ValueError as error:
             self._end(NetworkError("address", str(error)))
         else:
-            self._take(transport)
+            self._take(transport, upgrade)
+        self._dialling = None
 
-    def _take(self, transport: asyncio.Transport) -> None:
-        self._transport = transport
+    def _take(self, transport: asyncio.Transport, upgrade: Upgrade) -> None:
+        self._transport, self._upgrade = transport, upgrade
         transport.set_protocol(self)
         if transport.is_closing():
             self._end(NetworkError("eof", "closed before the upgrade"))
@@ -181,16 +183,16 @@ class LinkSocket(asyncio.Protocol):
             if hasattr(socket, "TCP_USER_TIMEOUT"):
                 # A peer that vanished would otherwise be noticed after a quarter of an hour of retransmissions.
                 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _USER_TIMEOUT_MS)
-        transport.write(self._upgrade.request)
+        transport.write(upgrade.request)
 
-    def _upgrading(self, data: bytes) -> None:
-        answer = self._upgrade.receive(data)
+    def _upgrading(self, upgrade: Upgrade, data: bytes) -> None:
+        answer = upgrade.receive(data)
         if answer is None:
-            if self._upgrade.refused and self._linger is None:
-                self._linger = self._loop.call_later(LINGER, self._refused)
+            if upgrade.refused and self._linger is None:
+                self._linger = self._loop.call_later(LINGER, self._refused, upgrade)
         elif isinstance(answer, bytes):
             assert self._transport is not None
-            self._open = True
+            self._open, self._upgrade = True, None
             self._outstanding = outstanding_counter(self._transport)
             self._handler.opened()
             if answer:
@@ -198,15 +200,15 @@ class LinkSocket(asyncio.Protocol):
         else:
             self._end(answer)
 
-    def _refused(self) -> None:
-        self._end(self._upgrade.end() or NetworkError("eof", "closed during the upgrade"))
+    def _refused(self, upgrade: Upgrade) -> None:
+        self._end(upgrade.end() or NetworkError("eof", "closed during the upgrade"))
 
     # ------------------------------------------------------------------------------------------- asyncio protocol: in
 
     def data_received(self, data: bytes) -> None:
         if not self._open:
-            if self._handler is not _DEAF:
-                self._upgrading(data)
+            if self._handler is not _DEAF and self._upgrade is not None:
+                self._upgrading(self._upgrade, data)
             return
         if self._rest:
             self._rest.append(data)
@@ -251,7 +253,8 @@ class LinkSocket(asyncio.Protocol):
         if self._open:
             self._end(network_error(error) if error else SocketClosed(None, "ended without a close frame"))
         elif self._handler is not _DEAF:
-            self._end(self._upgrade.end() or network_error(error or EOFError("closed during the upgrade")))
+            refusal = self._upgrade.end() if self._upgrade is not None else None
+            self._end(refusal or network_error(error or EOFError("closed during the upgrade")))
         self._release()
         self._transport = None
 
@@ -259,12 +262,15 @@ class LinkSocket(asyncio.Protocol):
 
     def _other(self, data: bytes) -> None:
         """Control frames, fragments, and whatever breaks the rules."""
-        protocol = self._upgrade.protocol
+        if data[0] == 0x8A and data[1] < 126:  # a pong, the only one of them that every call has
+            self._pong(data[2:])
+            return
+        protocol = self._library()
         protocol.receive_data(data)
         for frame in protocol.events_received():
             if isinstance(frame, Frame):
                 self._frame(frame)
-        self._flush()
+        self._flush(protocol)
         if self._open and protocol.close_expected():
             closed = protocol.close_rcvd or protocol.close_sent or Close(1006, "")
             self._end(SocketClosed(closed.code, closed.reason))
@@ -281,12 +287,18 @@ class LinkSocket(asyncio.Protocol):
             self._pong(bytes(frame.data))
 
     def _fail(self, code: int, reason: str) -> None:
-        self._upgrade.protocol.fail(code, reason)
-        self._flush()
+        protocol = self._library()
+        protocol.fail(code, reason)
+        self._flush(protocol)
         self._end(SocketClosed(code, reason))
 
-    def _flush(self) -> None:
-        for data in self._upgrade.protocol.data_to_send():
+    def _library(self) -> Protocol:
+        if self._protocol is None:
+            self._protocol = open_protocol()
+        return self._protocol
+
+    def _flush(self, protocol: Protocol) -> None:
+        for data in protocol.data_to_send():
             if data:
                 self._send(data)
 

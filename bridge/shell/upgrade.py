@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import logging
+import re
+from functools import lru_cache
 
-from websockets.client import ClientProtocol
 from websockets.exceptions import InvalidURI
-from websockets.typing import Subprotocol
-from websockets.uri import parse_uri
+from websockets.headers import build_host
+from websockets.protocol import Protocol, Side
+from websockets.uri import WebSocketURI, parse_uri
+from websockets.utils import accept_key, generate_key
 
 from bridge.shell.frames import MAX_MESSAGE
 from providers.base import Failure, HttpRefusal, NetworkError
@@ -15,35 +18,49 @@ from providers.codec import Dial
 
 BODY_LIMIT = 4096
 _HEAD_LIMIT = 64 * 1024
+_REQUEST = (
+    "GET {path} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    "Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n{more}User-Agent: segue\r\n{own}\r\n"
+)
+_IN_A_HEADER = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f]*")  # RFC 9110, 5.5
 
-# The library logs request headers at debug level, and those carry credentials: this logger never does.
+# The library logs at debug level what it reads and writes: this logger never does.
 _quiet = logging.getLogger("segue.socket")
 _quiet.setLevel(logging.INFO)
+
+
+def open_protocol() -> Protocol:
+    """The library's protocol of a connection whose upgrade is over."""
+    return Protocol(Side.CLIENT, max_size=MAX_MESSAGE, logger=_quiet)
+
+
+@lru_cache(maxsize=64)
+def _address(url: str) -> WebSocketURI:
+    """Raises ValueError."""
+    try:
+        return parse_uri(url)
+    except InvalidURI as error:
+        raise ValueError(f"not a WebSocket address: {url!r}") from error
 
 
 class Upgrade:
     """One opening handshake. `request` is what to write; feed what comes back to `receive` until it answers.
 
-    Raises ValueError when the dial's url is not a WebSocket address.
+    Raises ValueError when the dial's url is not a WebSocket address, or a header cannot be sent.
     """
 
     def __init__(self, dial: Dial) -> None:
-        try:
-            uri = parse_uri(dial.url)
-        except InvalidURI as error:
-            raise ValueError(f"not a WebSocket address: {dial.url!r}") from error
+        uri = _address(dial.url)
         self.host, self.port, self.secure = uri.host, uri.port, uri.secure
-        self.protocol = ClientProtocol(
-            uri,
-            subprotocols=[Subprotocol(name) for name in dial.subprotocols] or None,
-            max_size=MAX_MESSAGE,
-            logger=_quiet,
-        )
-        request = self.protocol.connect()
-        request.headers["User-Agent"] = "segue"
+        self._key = generate_key()
+        self._offered = dial.subprotocols
         for name, value in dial.headers.items():
-            request.headers[name] = value
-        self.request = request.serialize()
+            if not _IN_A_HEADER.fullmatch(value):
+                raise ValueError(f"the header {name} has a line break or another control character in it")
+        more = f"Sec-WebSocket-Protocol: {', '.join(dial.subprotocols)}\r\n" if dial.subprotocols else ""
+        own = "".join([f"{name}: {value}\r\n" for name, value in dial.headers.items()])
+        host = build_host(uri.host, uri.port, uri.secure)
+        self.request = _REQUEST.format(path=uri.resource_name, host=host, key=self._key, more=more, own=own).encode()
         self._got = bytearray()
         self._status: int | None = None
         self._headers: dict[str, str] = {}
@@ -62,7 +79,8 @@ class Upgrade:
             except ValueError as error:
                 return NetworkError("upgrade", str(error))
             if self._status == 101:
-                return self._accepted(head)
+                wrong = self._wrong()
+                return NetworkError("upgrade", wrong) if wrong else bytes(self._got)
         return self._refusal() if self._body_is_whole() else None
 
     def end(self) -> HttpRefusal | None:
@@ -74,12 +92,19 @@ class Upgrade:
         """The header of a refusal has been read; its body may still be coming."""
         return self._status is not None and self._status != 101
 
-    def _accepted(self, head: bytes) -> bytes | Failure:
-        self.protocol.receive_data(head)
-        if self.protocol.handshake_exc is not None:
-            return NetworkError("upgrade", str(self.protocol.handshake_exc))
-        self.protocol.events_received()
-        return bytes(self._got)
+    def _wrong(self) -> str:
+        """Why a 101 is no upgrade to what was asked for (RFC 6455, 4.1); empty when it is."""
+        headers = self._headers
+        connection = [token.strip() for token in headers.get("connection", "").lower().split(",")]
+        if headers.get("upgrade", "").lower() != "websocket" or "upgrade" not in connection:
+            return "the answer's Upgrade and Connection headers do not say WebSocket"
+        if headers.get("sec-websocket-accept") != accept_key(self._key):
+            return "the answer's Sec-WebSocket-Accept does not belong to the request"
+        if "sec-websocket-extensions" in headers:
+            return "the answer has extensions that were not asked for"
+        if "sec-websocket-protocol" in headers and headers["sec-websocket-protocol"] not in self._offered:
+            return "the answer's subprotocol was not offered"
+        return ""
 
     def _body_is_whole(self) -> bool:
         if len(self._got) >= BODY_LIMIT:
