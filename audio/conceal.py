@@ -9,7 +9,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from audio.frame import Format, Frame, encode
+from audio.frame import Format, Frame, decode, encode
 
 Sound = NDArray[np.float32]
 
@@ -49,7 +49,7 @@ class Concealer:
 
     def __init__(self, format: Format) -> None:
         self._format = format
-        self._recent: deque[Frame] = deque(maxlen=5)
+        self._recent: deque[bytes] = deque(maxlen=5)  # wire form: decoded samples take twice as much and more
         self._cover: Sound | None = None  # what a loss under way is covered with
         self._given = 0  # samples of it used
         self.concealed_ms = 0.0
@@ -57,23 +57,22 @@ class Concealer:
     def lost(self, samples: int = 0) -> Frame:
         """A stand-in for a missing frame of `samples` (0: as long as the frame before; 20 ms at the very start)."""
         if not samples:
-            samples = self._recent[-1].samples if self._recent else self._format.rate // 50
+            samples = self._format.samples(len(self._recent[-1])) if self._recent else self._format.rate // 50
         if self._cover is None:
             self._cover, self._given = self._continuation(), 0
         piece = self._cover[self._given : self._given + samples]
         self._given += samples
         self.concealed_ms += samples * 1000 / self._format.rate
         data = self._wire(piece) + self._format.silence * (samples - len(piece))
-        frame = Frame(data, self._format, concealed=True)
-        self._recent.append(frame)
-        return frame
+        self._recent.append(data)
+        return Frame(data, self._format, concealed=True)
 
     def received(self, frame: Frame) -> Frame:
         """The frame itself or, right after a loss, with its first 5 ms blended out of what covered the loss."""
         if self._cover is not None:
             frame = self._blended(frame, self._cover[self._given :])
             self._cover = None
-        self._recent.append(frame)
+        self._recent.append(frame.data)
         return frame
 
     def _blended(self, frame: Frame, rest: Sound) -> Frame:
@@ -96,7 +95,7 @@ class Concealer:
         cover = np.zeros(len(fade), dtype=np.float32)
         if not self._recent:
             return cover
-        heard = np.concatenate([frame.pcm for frame in self._recent]).astype(np.float32)
+        heard = decode(b"".join(self._recent), self._format.encoding).astype(np.float32)
         heard = heard[-rate * (LONGEST_MS + WINDOW_MS + LONGEST_MS // 4 + 1) // 1000 :]
         step = float(heard[-1])
         period = _pitch(heard, rate)

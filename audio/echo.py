@@ -39,7 +39,7 @@ class EchoGate:
     __slots__ = ("_ahead", "_blocks", "_bounds", "_far", "_lessons", "_pairs", "_peak", "live")
 
     def __init__(self) -> None:
-        self._ahead: deque[float] = deque(maxlen=AHEAD)
+        self._ahead: list[float] = []  # oldest first
         self._pairs: deque[float] = deque([SILENT] * DELAYS, maxlen=DELAYS)  # newest first
         self._far = SILENT
         self._bounds = [WORST_DB] * DELAYS
@@ -50,13 +50,16 @@ class EchoGate:
 
     def played(self, level: float) -> None:
         """The level of the next 20 ms of agent audio; blocks are due one after the other, one a near block."""
-        self._ahead.append(level)
+        ahead = self._ahead
+        if len(ahead) == AHEAD:
+            del ahead[0]
+        ahead.append(level)
         self.live = DELAYS + AHEAD
 
     def push(self) -> bool:
         """20 ms have passed: whether `learn` is to be told the level at the near end. Only needed while `live`."""
         ahead = self._ahead
-        far = ahead.popleft() if ahead else SILENT
+        far = ahead.pop(0) if ahead else SILENT
         # An echo block lies across two far blocks: the louder of the two is what it can be compared with.
         self._pairs.appendleft(far if far > self._far else self._far)
         self._far = far

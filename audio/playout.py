@@ -7,7 +7,6 @@ marks. Time is an argument: integer nanoseconds.
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass, field
 
 from audio.frame import Format
@@ -31,7 +30,7 @@ class Track:
     pushed: int = 0
     sent: int = 0
     done: bool = False
-    chunks: deque[bytes] = field(default_factory=deque)
+    chunks: list[bytes] = field(default_factory=list)
 
     @property
     def unsent(self) -> int:
@@ -63,7 +62,7 @@ class Playout:
         self._lead = format.rate * lead_ms // 1000
         self._fade = format.rate * OUT_MS // 1000
         self._slack = format.rate * SLACK_MS // 1000
-        self._tracks: deque[Track] = deque()
+        self._tracks: list[Track] = []
         self._known: dict[int, Track] = {}
         self._sent = 0
         self._anchor = 0
@@ -176,7 +175,7 @@ class Playout:
         self._sent += got
         ended = head.done and not head.unsent
         if ended:
-            self._tracks.popleft()
+            del self._tracks[0]
         mark = self._next_mark(head, now)
         return Outgoing(b"".join(parts), mark, underrun, head.key, began, ended, got - sound)
 
@@ -202,13 +201,15 @@ class Playout:
             wanted = track.unsent if track.done else track.unsent - track.unsent % self._frame
         taken = 0
         while taken < wanted:
-            chunk = track.chunks.popleft()
+            chunk = track.chunks[0]
             size = len(chunk) // self._width
             if size > wanted - taken:
                 cut = (wanted - taken) * self._width
-                track.chunks.appendleft(chunk[cut:])
+                track.chunks[0] = chunk[cut:]
                 chunk = chunk[:cut]
                 size = wanted - taken
+            else:
+                del track.chunks[0]
             parts.append(chunk)
             taken += size
         track.sent += taken

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -64,7 +63,7 @@ class Link:
     turn: int | None = None
     asks: set[int] = field(default_factory=set)
     waiting: Ask | None = None
-    backlog: deque[Command] = field(default_factory=deque)
+    backlog: list[Command] = field(default_factory=list)
     told: dict[str, str] = field(default_factory=dict)
     probing: bool = False
     tail: int = 0
@@ -238,7 +237,7 @@ class Links:
         for link in self.all():
             sent = 0
             while link.backlog and not (sent and isinstance(link.backlog[0], (Audio, Speech))):
-                command = link.backlog.popleft()
+                command = link.backlog.pop(0)
                 sent += isinstance(command, (Audio, Speech))
                 self._desk.do(Send(link.number, command))
             if link.backlog:

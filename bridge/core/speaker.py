@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
-
 from audio.frame import Frame
 from audio.gain import ComfortNoise, Fader
 from audio.joins import fade_in, fade_out, last_ring, ring_out
@@ -38,7 +36,8 @@ class Speaker:
         noise = desk.spec.agent.line.comfort_noise and leg.rate == NARROW_BAND
         self._noise = ComfortNoise(leg) if noise else None
         desk.playout.filling = noise
-        self._sent: deque[bytes] = deque(maxlen=desk.spec.lead_ms // FRAME_MS + 2)  # what may not be heard yet
+        self._sent: list[bytes] = []  # what may not be heard yet:
+        self._unheard = desk.spec.lead_ms // FRAME_MS + 2  # so many pieces
         self._silent = True  # what is sent next comes after silence
         self._phrases = PHRASE
         self.sounding: int | None = None
@@ -97,6 +96,8 @@ class Speaker:
         if self._silent or outgoing.ended:
             data = self._joined(data, outgoing)
         self._sent.append(data)
+        if len(self._sent) > self._unheard:
+            del self._sent[0]
         self._ears.played(Frame(data, self._leg))
         if self._noise is not None:
             data = self._noise.fill(data, outgoing.pad)

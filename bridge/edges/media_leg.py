@@ -113,7 +113,7 @@ class MediaLeg:
         self._stream: MediaStream | None = None
         self._running: Running | None = None
         self._waiting: list[Event | Frame | str] = []
-        self._concealer = Concealer(format)
+        self._concealer: Concealer  # of the stream attached
 
     @property
     def over(self) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from asyncio import Transport
-from collections import deque
 from collections.abc import Callable
 
 LATE = 500_000_000
@@ -24,7 +23,7 @@ class Outbox:
         self.written = 0
         self._acknowledged = 0
         self._moved = 0
-        self._marks: deque[tuple[int, int]] = deque()  # (when, how much had been written by then)
+        self._marks: list[tuple[int, int]] = []  # (when, how much had been written by then); few
 
     def mark(self, now: int) -> None:
         """Remember how much has been written by now. The precision of `age` is the time between marks."""
@@ -40,7 +39,7 @@ class Outbox:
             self._acknowledged = acknowledged
             self._moved = now
         while self._marks and self._marks[0][1] <= acknowledged:
-            self._marks.popleft()
+            del self._marks[0]
         return now - self._marks[0][0] if self._marks else 0
 
     def late(self, outstanding: int, now: int) -> bool:
