@@ -10,7 +10,7 @@ event ──► Floor     who speaks: turns, barge-in, keys, silence
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from audio.frame import Frame
@@ -72,55 +72,6 @@ class Call:
         self.timers, self.playout = desk.timers, desk.playout
         self._ending = ""
         self._lost_ns = 0  # when the leg was lost
-        self._table: dict[type, Callable[[Any], None]] = {
-            Pulled: self._pulled,
-            FromLink: self._from_link,
-            Mark: lambda event: speaker.marked(event.name),
-            Dtmf: lambda event: self._floor.keys.reported(event.digit),
-            LinkUp: self._link_up,
-            LinkDown: self._link_down,
-            Suspect: self._suspect,
-            Chosen: failover.chosen,
-            ToolDone: self._tool_done,
-            LegLost: self._leg_lost,
-            LegBack: self._leg_back,
-            LineAway: self._floor.line_away,
-            Opinion: self._opinion,
-            Gone: lambda event: self._end(event.reason),
-            Excluded: lambda event: failover.exclude(event.providers),
-            Drain: self._drain,
-            Remark: lambda event: desk.note("noticed", what=event.what),
-            Tick: lambda event: None,
-        }
-        self._timers: dict[str, Callable[[], None]] = {
-            "slice": links.slices,
-            "tail": links.tails,
-            "begun": self._replies.release,
-            "quiet": self._quiet,
-            "dry": speaker.dry,
-            "stall": self._replies.stall,
-            "prepare": failover.prepare,
-            "hedge": self._replies.hedge,
-            "fail back": failover.rotation.fail_back,
-            "bridge": self._floor.bridge_phrase,
-            "first audio": self._replies.first_audio_due,
-            "standby": failover.upkeep,
-            "doubt": failover.doubted,
-            "rotate": failover.rotation.force,
-            "age": failover.rotation.aged,
-            "retry": failover.retry,
-            "hold": failover.last_rung.give_up,
-            "patience": failover.last_rung.speak,
-            "tools hold": failover.tools_settled,
-            "keys": self._floor.keys.due,
-            "silence": self._floor.silence,
-            "ping": self._floor.ping,
-            "message": lambda: self._finish("goodbye", "message taken"),
-            "duration": lambda: self._finish("goodbye", "maximum duration"),
-            "drain": lambda: self._finish("goodbye", "shutting down"),
-            "leg": lambda: self._end("caller lost"),
-            "end": self._hang_up,
-        }
 
     # ---------------------------------------------------------------------------------------------------- the contract
 
@@ -158,7 +109,7 @@ class Call:
         desk.now = now
         due = self.timers.next
         if due is None or due > now or self._due(now):
-            self._table[type(event)](event)
+            _EVENTS[type(event)](self, event)
         out = desk.out
         if out:
             desk.out = []
@@ -200,9 +151,9 @@ class Call:
         return out
 
     def _timer(self, name: str) -> None:
-        handler = self._timers.get(name)
+        handler = _TIMERS.get(name)
         if handler is not None:
-            handler()
+            handler(self)
             return
         kind, _, number = name.partition(" ")
         if kind == "link":
@@ -364,3 +315,55 @@ class Call:
             desk.note("concealed", ms=desk.ms(self._floor.concealed))
         desk.note("call_ended", reason=reason)
         self.ended = True
+
+
+# Functions of a call, not methods bound to each: a table for every call would take 6 KiB of it.
+_EVENTS: Mapping[type, Callable[[Call, Any], None]] = {
+    Pulled: Call._pulled,
+    FromLink: Call._from_link,
+    Mark: lambda call, event: call._speaker.marked(event.name),
+    Dtmf: lambda call, event: call._floor.keys.reported(event.digit),
+    LinkUp: Call._link_up,
+    LinkDown: Call._link_down,
+    Suspect: Call._suspect,
+    Chosen: lambda call, event: call._failover.chosen(event),
+    ToolDone: Call._tool_done,
+    LegLost: Call._leg_lost,
+    LegBack: Call._leg_back,
+    LineAway: lambda call, event: call._floor.line_away(event),
+    Opinion: Call._opinion,
+    Gone: lambda call, event: call._end(event.reason),
+    Excluded: lambda call, event: call._failover.exclude(event.providers),
+    Drain: Call._drain,
+    Remark: lambda call, event: call._desk.note("noticed", what=event.what),
+    Tick: lambda call, event: None,
+}
+_TIMERS: Mapping[str, Callable[[Call], None]] = {
+    "slice": lambda call: call._links.slices(),
+    "tail": lambda call: call._links.tails(),
+    "begun": lambda call: call._replies.release(),
+    "quiet": Call._quiet,
+    "dry": lambda call: call._speaker.dry(),
+    "stall": lambda call: call._replies.stall(),
+    "prepare": lambda call: call._failover.prepare(),
+    "hedge": lambda call: call._replies.hedge(),
+    "fail back": lambda call: call._failover.rotation.fail_back(),
+    "bridge": lambda call: call._floor.bridge_phrase(),
+    "first audio": lambda call: call._replies.first_audio_due(),
+    "standby": lambda call: call._failover.upkeep(),
+    "doubt": lambda call: call._failover.doubted(),
+    "rotate": lambda call: call._failover.rotation.force(),
+    "age": lambda call: call._failover.rotation.aged(),
+    "retry": lambda call: call._failover.retry(),
+    "hold": lambda call: call._failover.last_rung.give_up(),
+    "patience": lambda call: call._failover.last_rung.speak(),
+    "tools hold": lambda call: call._failover.tools_settled(),
+    "keys": lambda call: call._floor.keys.due(),
+    "silence": lambda call: call._floor.silence(),
+    "ping": lambda call: call._floor.ping(),
+    "message": lambda call: call._finish("goodbye", "message taken"),
+    "duration": lambda call: call._finish("goodbye", "maximum duration"),
+    "drain": lambda call: call._finish("goodbye", "shutting down"),
+    "leg": lambda call: call._end("caller lost"),
+    "end": Call._hang_up,
+}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from bridge.core.asks import Asks
@@ -53,28 +53,11 @@ class Replies:
         self._asks = asks
         self._tools = tools
         self._failover = failover
-        self._table: dict[type, Callable[[Link, Any], None]] = {
-            ReplyAudio: self._audio,
-            ReplyText: self._text,
-            ReplyStarted: self._started,
-            ReplyComplete: self._complete,
-            ReplyEnded: self._ended,
-            ToolCalled: self._tool_called,
-            ToolCancelled: lambda link, event: self._tools.cancelled(link, event.call_ids),
-            CallerText: self._caller_text,
-            UsageReported: lambda link, event: self._usage(link, 0, event.usage),
-            RateLimits: lambda link, event: failover.rotation.limits(link, event.remaining, event.reset_ms),
-            Expiring: lambda link, event: failover.expiring(link, event.left_ms),
-            Failed: lambda link, event: failover.lost(link, event.fault),
-            Ready: lambda link, event: failover.ready(link, event.expires_in_ms),
-            Probed: lambda link, event: failover.proven(link),
-            Noticed: lambda link, event: desk.note("noticed", what=event.what, provider=link.provider),
-        }
 
     def handle(self, link: Link, event: Event) -> None:
         if link.begun is not None and self._keep(link, link.begun, event):
             return
-        self._table[type(event)](link, event)
+        _EVENTS[type(event)](self, link, event)
 
     def _find(self, link: Link, ask: int) -> tuple[Exchange, Reply] | None:
         """The reply of that ask, if this link is the one that was asked."""
@@ -377,3 +360,22 @@ class Replies:
             return
         if reply.open and exchange.state == "open" and exchange.reply is reply:
             self._failover.lost(link, Fault(FaultClass.SLOW, f"{total} ms of silence within a reply"), total)
+
+
+_EVENTS: Mapping[type, Callable[[Replies, Link, Any], None]] = {
+    ReplyAudio: Replies._audio,
+    ReplyText: Replies._text,
+    ReplyStarted: Replies._started,
+    ReplyComplete: Replies._complete,
+    ReplyEnded: Replies._ended,
+    ToolCalled: Replies._tool_called,
+    ToolCancelled: lambda replies, link, event: replies._tools.cancelled(link, event.call_ids),
+    CallerText: Replies._caller_text,
+    UsageReported: lambda replies, link, event: replies._usage(link, 0, event.usage),
+    RateLimits: lambda replies, link, event: replies._failover.rotation.limits(link, event.remaining, event.reset_ms),
+    Expiring: lambda replies, link, event: replies._failover.expiring(link, event.left_ms),
+    Failed: lambda replies, link, event: replies._failover.lost(link, event.fault),
+    Ready: lambda replies, link, event: replies._failover.ready(link, event.expires_in_ms),
+    Probed: lambda replies, link, event: replies._failover.proven(link),
+    Noticed: lambda replies, link, event: replies._desk.note("noticed", what=event.what, provider=link.provider),
+}
