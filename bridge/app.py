@@ -113,7 +113,8 @@ class Bridge:
         if edge is not None:
             self._edge = MediaWs(settings(config), self.board)
             self._edge.add_routes(app.router)
-        runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
+        # The edge watches its streams itself: keepalive probes of the system would come after two hours.
+        runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0, tcp_keepalive=False)
         await runner.setup()
         self._cleanup.push_async_callback(runner.cleanup)
         if self._edge is not None:

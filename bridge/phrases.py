@@ -24,6 +24,7 @@ def find(say: str, folder: Path) -> Path:
     return path
 
 
+@lru_cache(maxsize=64)
 def is_file(say: str) -> bool:
     """Whether `say` names a file rather than a phrase that comes with Segue."""
     return bool(Path(say).suffix) or "/" in say

@@ -73,11 +73,9 @@ class Resolver:
             self._shared[agent_name, leg] = shared = _shared(config, agent_name, leg)
         agent = shared.agent
         if shared.varies and parameters:
-            agent = replace(
-                agent,
-                instructions=fill(settings.instructions, settings, parameters),
-                greeting=fill(settings.greeting, settings, parameters),
-            )
+            values = values_of(settings, parameters)
+            instructions, greeting = fill(settings.instructions, values), fill(settings.greeting, values)
+            agent = replace(agent, instructions=instructions, greeting=greeting)
         spec = CallSpec(
             call_id=call_id,
             leg=leg,
@@ -117,29 +115,36 @@ def preload(config: Config, formats: Iterable[Format]) -> None:
             _phrases(config, route.last_rung, leg)
 
 
-def fill(text: str, agent: AgentSettings, parameters: Mapping[str, str]) -> str:
-    """`text` with its `{{variables}}` replaced, in one pass: a value that looks like a placeholder stays what it is."""
+def values_of(agent: AgentSettings, parameters: Mapping[str, str]) -> dict[str, str]:
+    """What the agent's variables are in a call with these parameters."""
     values = {name: variable.default for name, variable in agent.variables.items()}
     for name, variable in agent.variables.items():
         if name in parameters:
             values[name] = clean(parameters[name], variable.max) or variable.default
+    return values
+
+
+def fill(text: str, values: Mapping[str, str]) -> str:
+    """`text` with its `{{variables}}` replaced, in one pass: a value that looks like a placeholder stays what it is."""
     return PLACEHOLDER.sub(lambda match: values.get(match[1], ""), text)
 
 
 def clean(value: str, longest: int) -> str:
     """Text from outside made safe to stand in instructions: one line, no control or format characters, cut to
     `longest` characters."""
-    spaced = "".join(" " if char.isspace() else char for char in value[: longest * 8])
-    kept = "".join(char for char in spaced if not unicodedata.category(char).startswith("C"))
+    kept = value[: longest * 8]
+    if not kept.isprintable():
+        spaced = "".join(" " if char.isspace() else char for char in kept)
+        kept = "".join(char for char in spaced if not unicodedata.category(char).startswith("C"))
     return " ".join(kept.split())[:longest].rstrip()
 
 
 def _agent(name: str, settings: AgentSettings) -> Agent:
-    silence = settings.silence
+    silence, values = settings.silence, values_of(settings, {})
     return Agent(
         name=name,
-        instructions=fill(settings.instructions, settings, {}),
-        greeting=fill(settings.greeting, settings, {}),
+        instructions=fill(settings.instructions, values),
+        greeting=fill(settings.greeting, values),
         language=settings.language,
         tools=tuple(_tool(tool) for tool in settings.tools),
         turns=settings.turns,

@@ -66,6 +66,8 @@ _COUNTED: Mapping[FaultClass, tuple[Scope, float]] = {
 """Faults that add up: which breaker, what weight. Rate limits, accounts and configurations act at once instead;
 expiry, rotation and refused content say nothing about health."""
 
+_ENTRIES = 64  # whose keys are remembered
+
 
 class Limit:
     """An account's rate limit: no capacity until `until`."""
@@ -94,10 +96,21 @@ class HealthBoard:
         self._line = Line()
         self._first_audio: dict[Key, deque[tuple[int, int]]] = {}  # when, ms
         self._voices: dict[Key, float] = {}
+        self._known_keys: dict[int, tuple[Target, Mapping[Scope, Key]]] = {}
 
     def set_paces(self, paces: Mapping[str, int]) -> None:
         """Connections per minute by provider name, from now on. An account that is no longer named keeps its pace."""
         self._set_paces = dict(paces)
+        self._known_keys.clear()
+
+    def _keys(self, target: Target) -> Mapping[Scope, Key]:
+        """`keys_of`, made once for each entry of a configuration: all its calls have the same one."""
+        known = self._known_keys.get(id(target))
+        if known is None or known[0] is not target:
+            if len(self._known_keys) == _ENTRIES:
+                self._known_keys.clear()
+            self._known_keys[id(target)] = known = target, keys_of(target)
+        return known[1]
 
     def choose(
         self,
@@ -114,7 +127,7 @@ class HealthBoard:
 
         `call` is who asks: if it has to wait it gets a place in the line, and `retry_ms` says when to come back for it.
         Without a name it only learns how things stand. `owed`: a caller is waiting for an answer."""
-        doors: list[Door] = [(target, keys_of(target)) for target in candidates if target.name not in exclude]
+        doors: list[Door] = [(target, self._keys(target)) for target in candidates if target.name not in exclude]
         if not doors:
             return Chosen(request, None, "every provider has been tried or is excluded")
         rank = rank_of(purpose, owed)
@@ -151,7 +164,7 @@ class HealthBoard:
     ) -> None:
         """Evidence: a fault, or (`fault` None) generated audio, `first_audio_ms` after it was asked for, on a link that
         was dialled `link_age_ms` ago. An old link says that the model works, not that it can be reached today."""
-        keys = keys_of(target)
+        keys = self._keys(target)
         if fault is None:
             dialled = now - (link_age_ms or 0) * SECOND // 1000
             evidence: tuple[tuple[Scope, int], ...] = (("endpoint", dialled), ("credential", dialled), ("model", now))
@@ -178,20 +191,20 @@ class HealthBoard:
 
     def first_audio_p90_ms(self, target: Target) -> int:
         """Nine in ten replies of the model began within this time after the ask, lately."""
-        times = self._first_audio.get(keys_of(target)["model"], ())
+        times = self._first_audio.get(self._keys(target)["model"], ())
         if len(times) < _ENOUGH:
             return FIRST_AUDIO_MS
         return sorted(ms for _, ms in times)[math.ceil(len(times) * 0.9) - 1]
 
     def heard(self, target: Target, voice: str, level_db: float) -> None:
         """How loud one reply in `voice` was (active speech, in dB)."""
-        key = (*keys_of(target)["model"], voice)
+        key = (*self._keys(target)["model"], voice)
         known = self._voices.setdefault(key, level_db)
         self._voices[key] = known + _VOICE_WEIGHT * (level_db - known)
 
     def voice_db(self, target: Target, voice: str) -> float | None:
         """How loud the model speaks in `voice`, over the last replies of all calls; None when none was heard."""
-        known = self._voices.get((*keys_of(target)["model"], voice))
+        known = self._voices.get((*self._keys(target)["model"], voice))
         return None if known is None else round(known, 1)
 
     # ----------------------------------------------------------------------------------------------------------- parts

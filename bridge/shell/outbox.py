@@ -6,6 +6,10 @@ import sys
 from asyncio import Transport
 from collections.abc import Callable
 
+if sys.platform.startswith("linux"):
+    import fcntl
+    import termios
+
 LATE = 500_000_000
 """ns: data waiting longer than this makes a link suspect."""
 
@@ -60,9 +64,6 @@ def outstanding_counter(transport: Transport) -> Callable[[], int]:
     socket = transport.get_extra_info("socket")
     if socket is None or not sys.platform.startswith("linux"):
         return transport.get_write_buffer_size
-    import fcntl  # noqa: PLC0415 - not on every platform
-    import termios  # noqa: PLC0415
-
     descriptor = socket.fileno()
 
     def count() -> int:

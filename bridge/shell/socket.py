@@ -178,11 +178,10 @@ class LinkSocket(asyncio.Protocol):
             self._end(NetworkError("eof", "closed before the upgrade"))
             return
         connection = transport.get_extra_info("socket")
-        if connection is not None:
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if hasattr(socket, "TCP_USER_TIMEOUT"):
-                # A peer that vanished would otherwise be noticed after a quarter of an hour of retransmissions.
-                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _USER_TIMEOUT_MS)
+        if connection is not None and hasattr(socket, "TCP_USER_TIMEOUT"):
+            # A peer that vanished would otherwise be noticed after a quarter of an hour of retransmissions. The loop
+            # has set TCP_NODELAY.
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _USER_TIMEOUT_MS)
         transport.write(upgrade.request)
 
     def _upgrading(self, upgrade: Upgrade, data: bytes) -> None:
