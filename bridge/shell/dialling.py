@@ -52,12 +52,20 @@ async def open_transport(host: str, port: int, tls: ssl.SSLContext | None) -> as
             task.cancel()
 
 
+@functools.lru_cache(maxsize=64)
+def _literal(host: str) -> str:
+    """The address that `host` is; empty for a name."""
+    try:
+        return str(ipaddress.ip_address(host))
+    except ValueError:
+        return ""
+
+
 async def _resolve(host: str, port: int) -> list[str]:
     """Addresses in the system's order, families alternating."""
-    try:
-        return [str(ipaddress.ip_address(host))]
-    except ValueError:
-        pass
+    literal = _literal(host)
+    if literal:
+        return [literal]
     found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     families: dict[int, list[str]] = {}
     for family, _, _, _, address in found:

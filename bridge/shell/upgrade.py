@@ -35,12 +35,13 @@ def open_protocol() -> Protocol:
 
 
 @lru_cache(maxsize=64)
-def _address(url: str) -> WebSocketURI:
-    """Raises ValueError."""
+def _address(url: str) -> tuple[WebSocketURI, str]:
+    """With what the Host header says of it. Raises ValueError."""
     try:
-        return parse_uri(url)
+        uri = parse_uri(url)
     except InvalidURI as error:
         raise ValueError(f"not a WebSocket address: {url!r}") from error
+    return uri, build_host(uri.host, uri.port, uri.secure)
 
 
 class Upgrade:
@@ -50,7 +51,7 @@ class Upgrade:
     """
 
     def __init__(self, dial: Dial) -> None:
-        uri = _address(dial.url)
+        uri, host = _address(dial.url)
         self.host, self.port, self.secure = uri.host, uri.port, uri.secure
         self._key = generate_key()
         self._offered = dial.subprotocols
@@ -59,7 +60,6 @@ class Upgrade:
                 raise ValueError(f"the header {name} has a line break or another control character in it")
         more = f"Sec-WebSocket-Protocol: {', '.join(dial.subprotocols)}\r\n" if dial.subprotocols else ""
         own = "".join([f"{name}: {value}\r\n" for name, value in dial.headers.items()])
-        host = build_host(uri.host, uri.port, uri.secure)
         self.request = _REQUEST.format(path=uri.resource_name, host=host, key=self._key, more=more, own=own).encode()
         self._got = bytearray()
         self._status: int | None = None
