@@ -42,7 +42,11 @@ _WINDOW = np.hanning(2 * HOP + 2)[1:-1].astype(np.float32)
 def band_levels(pcm: Floats) -> NDArray[np.uint8]:
     """Half decibels above 1 LSB rms (about) per 10 ms and band, of sound at 8 kHz behind the `HOP` samples before it.
     Shape (frames, BANDS)."""
-    windows = np.lib.stride_tricks.sliding_window_view(pcm, 2 * HOP)[::HOP]
+    pcm = np.ascontiguousarray(pcm)
+    step = HOP * pcm.itemsize
+    shape = (len(pcm) // HOP - 1, 2 * HOP)
+    # numpy's own way takes as long as a third of all this
+    windows = np.ndarray(shape, pcm.dtype, pcm, strides=(step, pcm.itemsize))
     spectrum = rfft(windows * _WINDOW, axis=1)
     power = product(np.asarray(spectrum.real**2 + spectrum.imag**2, np.float32), _FILTERS)
     return np.round(20 * np.log10(power + 1)).astype(np.uint8)
