@@ -2,8 +2,8 @@
 which no call is served, and Python makes one whenever enough calls have begun.
 
 So what is there before calls run is frozen, and only young objects are looked at while they do. An ended call lets go
-of its parts itself (`CallRunner`); what circles are left, 30 KiB of a call and mostly of libraries, go when nobody is
-on the line, or after very many calls.
+of its parts itself (`CallRunner`); what circles are left, some 10 KiB of a call, go when nobody is on the line, or
+after very many calls.
 """
 
 from __future__ import annotations
