@@ -30,14 +30,16 @@ class Ear:
     gaps: list[tuple[int, int]] = field(default_factory=list)
     strange: int = 0
     end: int = 0  # until when there is something to play
+    void: bool = False  # what was to be heard was thrown away: whatever comes next begins anew
 
     def media(self, now: int, samples: int, begins: bool) -> None:
         """Audio arrived; `begins`: it is the beginning of a reply."""
         if not begins and now - self.end > STRANGE_NS:
             self.strange += 1
             begins = True
-        if begins and now > self.end:
+        if (begins or self.void) and now > self.end:
             self.end = now
+        self.void = False
         gap = now - self.end
         if gap > 0:
             self.silent += -(-gap // SLOT_NS)
@@ -51,6 +53,7 @@ class Ear:
     def cleared(self, now: int) -> None:
         """The bridge threw away what was not heard yet."""
         self.end = min(self.end, now)
+        self.void = True
 
 
 def percentile(values: Sequence[float], share: float) -> float | None:

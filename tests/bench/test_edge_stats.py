@@ -67,6 +67,16 @@ def test_what_a_clear_throws_away_is_not_heard_any_more() -> None:
     assert ear.late == 0 and ear.end == 10**9 + 320 * MS
 
 
+def test_what_is_sent_after_a_clear_fills_no_gap() -> None:
+    ear = Ear()
+    ear.media(10**9, 50 * SLOT, True)
+    ear.cleared(10**9 + 100 * MS)
+    ear.media(10**9 + 101 * MS, SLOT, False)  # a few ms to fade out in
+    assert ear.silent == ear.strange == 0 and ear.end == 10**9 + 121 * MS
+    ear.media(10**9 + 131 * MS, SLOT, False)
+    assert ear.silent == 1
+
+
 def test_speech_without_a_mark_after_a_silence_is_no_reply() -> None:
     ear = Ear()
     paced(ear, 10**9, 10)
