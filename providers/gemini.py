@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import binascii
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import orjson
@@ -88,26 +88,13 @@ class GeminiCodec:
         self._used = False  # a turn or a nudge was sent
         self._notes: list[str] = []  # what could not be added to the history, for the next ask
         self._nameless = 0  # tool calls without an id
-        self._encoders: dict[type, Callable[..., list[str | bytes]]] = {
-            Configure: self._configure,
-            Seed: self._seed,
-            BeginTurn: self._begin_turn,
-            Audio: self._audio,
-            EndTurn: self._end_turn,
-            Ask: self._ask,
-            Cancel: self._cancel,
-            ToolOutput: self._tool_output,
-            Truncate: _nothing,
-            Forget: _nothing,
-            Probe: _nothing,
-        }
 
     def dial(self) -> Dial:
         return self._dial
 
     def encode(self, command: Command) -> list[str | bytes]:
         """Messages for the command, text frames all of them."""
-        return self._encoders[type(command)](command)
+        return _ENCODERS[type(command)](self, command)
 
     def fault(self, failure: Failure) -> Fault:
         """Classify the end of the connection: close reasons are all this service tells."""
@@ -275,8 +262,23 @@ class GeminiCodec:
 _NAMELESS = "segue-nameless-"
 
 
-def _nothing(command: Command) -> list[str | bytes]:
+def _nothing(_: GeminiCodec, command: Command) -> list[str | bytes]:
     return []
+
+
+_ENCODERS: Mapping[type, Callable[..., list[str | bytes]]] = {
+    Configure: GeminiCodec._configure,
+    Seed: GeminiCodec._seed,
+    BeginTurn: GeminiCodec._begin_turn,
+    Audio: GeminiCodec._audio,
+    EndTurn: GeminiCodec._end_turn,
+    Ask: GeminiCodec._ask,
+    Cancel: GeminiCodec._cancel,
+    ToolOutput: GeminiCodec._tool_output,
+    Truncate: _nothing,
+    Forget: _nothing,
+    Probe: _nothing,
+}
 
 
 def _remark(instructions: str) -> str:

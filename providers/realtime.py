@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from binascii import b2a_base64
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from audio.frame import Format
 from providers.base import (
@@ -56,26 +56,13 @@ class RealtimeCodec:
         self._turn_ended = False
         self._seeded: dict[str, list[str]] = {}
         self._count = 0
-        self._encoders: dict[type, Callable[..., list[str | bytes]]] = {
-            Configure: self._configure,
-            Seed: self._seed,
-            BeginTurn: self._begin_turn,
-            Audio: self._audio,
-            EndTurn: self._end_turn,
-            Ask: self._ask,
-            Cancel: self._cancel,
-            Truncate: self._truncate,
-            Forget: self._forget,
-            ToolOutput: self._tool_output,
-            Probe: self._probe,
-        }
 
     def dial(self) -> Dial:
         return self._dial
 
     def encode(self, command: Command) -> list[str | bytes]:
         """Messages for the command, text frames all of them."""
-        return self._encoders[type(command)](command)
+        return _ENCODERS[type(command)](self, command)
 
     def decode(self, message: str | bytes) -> list[Event]:
         """Events of one server message; unknown types give none, unreadable ones a Noticed."""
@@ -223,6 +210,21 @@ class RealtimeCodec:
         self._reader.clearing(probe)
         self._count += 1
         return dump({"type": "input_audio_buffer.clear", "event_id": f"clear-{self._count}"})
+
+
+_ENCODERS: Mapping[type, Callable[..., list[str | bytes]]] = {
+    Configure: RealtimeCodec._configure,
+    Seed: RealtimeCodec._seed,
+    BeginTurn: RealtimeCodec._begin_turn,
+    Audio: RealtimeCodec._audio,
+    EndTurn: RealtimeCodec._end_turn,
+    Ask: RealtimeCodec._ask,
+    Cancel: RealtimeCodec._cancel,
+    Truncate: RealtimeCodec._truncate,
+    Forget: RealtimeCodec._forget,
+    ToolOutput: RealtimeCodec._tool_output,
+    Probe: RealtimeCodec._probe,
+}
 
 
 def _item_id(number: int, ref: str) -> str:

@@ -92,22 +92,6 @@ class CallRunner:
         self._voice = Voice(self._pull, spec.lead_ms)
         self._sockets: dict[int, LinkSocket] = {}
         self._reason = ""
-        self._table: dict[type, Callable[[Any], None]] = {
-            fx.Emit: self._emit,
-            Transmit: self._transmit,
-            fx.Note: self._note,
-            fx.ClearLeg: self._clear,
-            fx.SendMark: lambda action: leg.mark(action.name),
-            fx.Open: self._open,
-            fx.Close: self._close,
-            fx.Ping: self._ping,
-            fx.Choose: lambda action: self.dispatch(self._health.choose(action, self._now)),
-            fx.Health: lambda action: self._health.report(action, self._now),
-            fx.RunTool: self._run_tool,
-            fx.AskOpinion: self._ask_opinion,
-            fx.Transfer: self._transfer,
-            fx.HangUp: self._hang_up,
-        }
 
     # ------------------------------------------------------------------------------------------------- from the outside
 
@@ -233,9 +217,8 @@ class CallRunner:
     def _perform(self, actions: Sequence[Action]) -> None:
         if self._recorded:
             self._recorder.actions(actions)
-        table = self._table
         for action in actions:
-            table[type(action)](action)
+            _ACTIONS[type(action)](self, action)
 
     def _settle(self) -> None:
         """What follows from the state the Engine is in now."""
@@ -397,5 +380,22 @@ class CallRunner:
     def _release(self) -> None:
         """So that memory is given back at once, see `bridge.shell.garbage`."""
         self._engine.release()
-        self._table.clear()
         self._voice.forget()
+
+
+_ACTIONS: Mapping[type, Callable[[CallRunner, Any], None]] = {
+    fx.Emit: CallRunner._emit,
+    Transmit: CallRunner._transmit,
+    fx.Note: CallRunner._note,
+    fx.ClearLeg: CallRunner._clear,
+    fx.SendMark: lambda call, action: call._leg.mark(action.name),
+    fx.Open: CallRunner._open,
+    fx.Close: CallRunner._close,
+    fx.Ping: CallRunner._ping,
+    fx.Choose: lambda call, action: call.dispatch(call._health.choose(action, call._now)),
+    fx.Health: lambda call, action: call._health.report(action, call._now),
+    fx.RunTool: CallRunner._run_tool,
+    fx.AskOpinion: CallRunner._ask_opinion,
+    fx.Transfer: CallRunner._transfer,
+    fx.HangUp: CallRunner._hang_up,
+}
