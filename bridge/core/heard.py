@@ -12,6 +12,7 @@ from bisect import bisect_right
 from audio.envelope import Envelope
 from audio.frame import Format
 from bridge.core.alignment import FRAME_MS, Alignment, align
+from bridge.core.numbers import is_english
 from bridge.core.sounds import Word, words_of
 
 PACE_MS = 1000  # of speech, before it tells how slow a voice is
@@ -47,6 +48,7 @@ class Transcript:
         "_settled",
         "_state",
         "_tried",
+        "_weighed",
         "_words",
         "audio",
         "complete",
@@ -56,7 +58,8 @@ class Transcript:
     def __init__(self, format: Format, pace: float | None = None) -> None:
         self._format = format
         self._pieces: list[tuple[int | None, str]] = []
-        self._state: tuple[int, int, bool] = (0, 0, False)  # what `_aligned` was made from
+        self._state: tuple[int, int, bool, int | None] = (0, 0, False, None)  # what `_aligned` was made from
+        self._weighed: int | None = None
         self._aligned = Alignment()
         self._fixed = Alignment()  # words that are not aligned again
         self._tried = 0  # ms at which it was tried to fix more
@@ -101,7 +104,8 @@ class Transcript:
     def seam(self, samples: int, sent: int, cover_ms: int) -> int | None:
         """Where to cut what was not `sent` of `samples`, so that no word is broken and its text is sure: just after a
         word, or where none is known, at a pause. None without either. What is cut is said again by who goes on, so it
-        may be seconds, as long as `cover_ms` of what was not sent are left to be played meanwhile."""
+        may be seconds, as long as `cover_ms` of what was not sent are left to be played meanwhile. Which words `upto`
+        counts there is weighed by how sure their ends are, from now on."""
         rate = self._format.rate
         if self._timed:
             end = self._timed_heard(samples)[1]
@@ -157,18 +161,20 @@ class Transcript:
         return following if count < len(starts) or self.complete else self.audio.samples + 1
 
     def _alignment(self, since: int | None = None) -> Alignment:
-        state = (self.audio.samples, len(self._pieces), self.complete)
-        if state != self._state or since is not None:
+        """`since`: from there (ms) on it is weighed how sure each end is, now and whenever it is done again."""
+        self._weighed = self._weighed if since is None else since
+        state = (self.audio.samples, len(self._pieces), self.complete, self._weighed)
+        if state != self._state:
             self._state = state
-            self._aligned = self._align(since)
+            self._aligned = self._align(self._weighed)
         return self._aligned
 
     def _align(self, since: int | None = None) -> Alignment:
-        """`since`: from there (ms) on it is also told how sure each end is."""
         fixed = self._fixed
         known = self._words[: len(fixed.ends)]
         behind = known[-1].end if known else 0
-        words = words_of(self.text[behind:])
+        text = self.text
+        words = words_of(text[behind:], is_english(text))
         self._words = known + [word._replace(end=word.end + behind) for word in words]
         begin = fixed.ends[-1] if known else 0
         pace = self.measured_pace() or self.pace or 1.0
@@ -189,14 +195,14 @@ class Transcript:
         last = max(known, key=lambda word: min(found.sure[word], SURE) + LATE_WORTH * found.ends[word], default=None)
         if last is not None and found.sure[last] >= ENOUGH:
             self._fixed = found.upto(last + 1)
-            self._state = (0, 0, False)
+            self._state = (0, 0, False, None)
 
     def measured_pace(self) -> float | None:
         """The pace of a complete reply of some length."""
         if not self.complete:
             return None
         voiced = self.audio.voiced()
-        usual = sum(sound.ms for word in words_of(self.text) for sound in word.sounds)
+        usual = sum(sound.ms for word in words_of(self.text, is_english(self.text)) for sound in word.sounds)
         return min(SLOWEST, max(FASTEST, EASY * voiced / usual)) if voiced >= PACE_MS <= usual else None
 
     def settle(self, samples: int) -> None:

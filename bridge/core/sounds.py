@@ -1,8 +1,9 @@
 """Text as a row of sounds: what kinds of sound a voice will make of it, and how long each usually lasts.
 
 No dictionary: letters of Latin script are read by rules that hold well enough in most European languages. A kind of
-sound is a letter or a group of them, and what it may sound like is a mixture (`phones.LETTERS`). Digits, and letters of
-other scripts, are sounds of any kind whose length alone is expected.
+sound is a letter or a group of them, and what it may sound like is a mixture (`phones.LETTERS`). Digits are read as
+words where the text is English; elsewhere they are, like letters of other scripts, sounds of any kind whose length
+alone is expected.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import re
 import unicodedata
 from functools import lru_cache
 from typing import NamedTuple
+
+from bridge.core.numbers import read_out
 
 _MS = {  # usual length: the means of five voices
     "a": 88, "e": 61, "i": 76, "o": 80, "u": 96, "y": 115, "ai": 135, "ee": 108, "oo": 96, "ou": 93, "au": 110,
@@ -91,16 +94,18 @@ class Word(NamedTuple):
     stop: bool
 
 
-def words_of(text: str) -> list[Word]:
-    """The words of `text`. Where a script has no spaces between words, each sign counts as one."""
+def words_of(text: str, english: bool = False) -> list[Word]:
+    """The words of `text`. Where a script has no spaces between words, each sign counts as one. `english`: numbers are
+    read as English reads them."""
     found = ((match.end(), match.group()) for match in _WORD.finditer(text))
-    return [Word(end, sounds_of(word), bool(_BREAK.search(word))) for end, word in found]
+    return [Word(end, sounds_of(word, english), bool(_BREAK.search(word))) for end, word in found]
 
 
 @lru_cache(maxsize=1024)
-def sounds_of(word: str) -> tuple[Sound, ...]:
+def sounds_of(word: str, english: bool = False) -> tuple[Sound, ...]:
     """The sounds of one word; empty for one that has neither letters nor digits."""
-    folded = unicodedata.normalize("NFKD", word.lower().translate(_FOLDED))
+    spelled = read_out(word) if english else word
+    folded = unicodedata.normalize("NFKD", spelled.lower().translate(_FOLDED))
     folded = "".join(char for char in folded if not unicodedata.combining(char) and char not in "'’")
     out: list[Sound] = []
     for piece in _PIECE.findall(unicodedata.normalize("NFC", folded)):

@@ -9,6 +9,7 @@ import pytest
 
 from audio.bands import BANDS
 from bridge.core.alignment import align
+from bridge.core.numbers import is_english, read_out
 from bridge.core.sounds import NAMES, sounds_of, words_of
 from tests.core.voice import speech, speech_of
 
@@ -39,6 +40,41 @@ def kinds(word: str) -> str:
 )
 def test_words_are_read_as_kinds_of_sound(word: str, expected: str) -> None:
     assert kinds(word) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("7:30,", "seven:thirty,"),
+        ("No. 471", "No. four hundred seventy one"),
+        ("$1,250.50", "one thousand two hundred fifty point five zero dollars"),
+        ("12%", "twelve percent"),
+        ("the 21st of 2,000", "the twenty one st of two thousand"),
+        ("Gate B12a", "Gate B twelve a"),
+        ("007", "zero zero seven"),
+        ("0", "zero"),
+        ("305000", "three hundred five thousand"),
+        ("4915550123", "four nine one five five five zero one two three"),
+        ("none", "none"),
+    ],
+)
+def test_numbers_are_read_as_english_reads_them(text: str, expected: str) -> None:
+    assert read_out(text) == expected
+
+
+def test_digits_are_words_in_english_only() -> None:
+    assert is_english("Your train leaves at 7.") and not is_english("Ihr Zug fährt um 7.")
+    assert sounds_of("42", True) == sounds_of("forty two") != sounds_of("42")
+    assert words_of("Room 42.", True)[1].sounds == sounds_of("forty two")
+    assert words_of("Zimmer 42.")[1].sounds == sounds_of("42")
+
+
+def test_a_word_without_sound_is_over_with_the_one_before_it() -> None:
+    said = speech_of(speech(random.Random(5)).spoken)
+    bands = said.transcript(said.ms, -1).audio.outline()
+    found = align(bands, words_of("— " + said.spoken.text), False)
+    plain = align(bands, words_of(said.spoken.text), False)
+    assert found.ends == (0, *plain.ends)
 
 
 def test_a_script_without_spaces_has_a_word_in_every_sign() -> None:
@@ -122,6 +158,23 @@ def test_how_sure_is_told_from_a_time_on() -> None:
     bands = said.transcript(said.ms, -1).audio.outline()
     words = words_of(said.spoken.text)
     plain, later, whole = (align(bands, words, False, since=since) for since in (None, 3000, 0))
-    assert plain.ends == later.ends == whole.ends and plain.sure == ()
+    assert plain.ends == plain.heard == later.ends == whole.ends and plain.sure == ()
     for end, sure, known in zip(later.ends, later.sure, whole.sure, strict=True):
         assert sure == (0 if end < 3000 else pytest.approx(known, abs=0.01))
+
+
+def test_from_when_on_a_doubtful_word_counts_is_later_than_its_end() -> None:
+    """Where its end is sure it counts from there on, or nearly; else only when little could be wrong."""
+    rng = random.Random(21)
+    moved: dict[bool, list[int]] = {True: [], False: []}
+    for _ in range(60):
+        said = speech(rng)
+        audio = rng.uniform(3000, said.ms)
+        transcript = said.transcript(audio, audio + 800)
+        found = align(transcript.audio.outline(), words_of(transcript.text), False, since=0)
+        assert list(found.heard) == sorted(found.heard) and len(found.heard) == len(found.ends)
+        for end, heard, sure in zip(found.ends, found.heard, found.sure, strict=True):
+            if sure >= 15 or sure < 2:
+                moved[sure >= 15].append(abs(heard - end))
+    assert max(moved[True]) <= 60
+    assert np.mean(moved[False]) > 2 * np.mean(moved[True])
