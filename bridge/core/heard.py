@@ -27,7 +27,7 @@ SURE = 15.0  # more margin is worth no more
 REACH_MS = 6000  # so far back a sure place is looked for
 STOP_WORTH = 1.0  # the end of a sentence or part of it: there a change of voice is heard least
 LATE_WORTH = 0.001  # per ms that is kept
-COVER_WORTH = 0.008  # per ms of silence that is spared
+COVER_WORTH = 0.02  # per ms of silence that is spared
 
 STRETCH_MS = 7000  # aligned at a time; what lies before is settled at the surest end of a word
 SETTLED_MS = 3000  # of sound behind a word, and it can be settled

@@ -24,6 +24,7 @@ _NEARLY = 0.7  # of its usual length, and the last sound of a word is over
 _POSSIBLE = 8.0  # worse than the best, and an ending still counts
 _DOUBT = 2.0  # scores are this much surer than they are right
 
+_CERTAIN = 12.0  # surer, and it is not weighed what else might be
 _ELSEWHERE = 12  # frames away, and it is another end
 _AHEAD = 20  # units looked at beyond those that were passed
 
@@ -247,7 +248,8 @@ class Lattice:
             other = max(float(both[:here].max(initial=_NEVER)), float(both[there:].max(initial=_NEVER)))
             other = max(other, *self._scores[: max(0, row - self._first)], float(_NEVER))
             sure[word] = max(0.0, float(both[here:there].max(initial=_NEVER)) - other)
-            heard[word] = self._balance(both, begin, row, word)
+            if sure[word] < _CERTAIN:
+                heard[word] = self._balance(both, begin, row, word)
         return tuple(sure), tuple(heard)
 
     def _balance(self, both: Floats, begin: int, row: int, word: int) -> int:
