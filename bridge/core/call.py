@@ -110,10 +110,7 @@ class Call:
         due = self.timers.next
         if due is None or due > now or self._due(now):
             _EVENTS[type(event)](self, event)
-        out = desk.out
-        if out:
-            desk.out = []
-        return out
+        return self._take_out()
 
     def heard(self, frame: Frame, now: int) -> list[Effect]:
         """A frame of the caller in the leg's format, usually 20 ms."""
@@ -124,7 +121,7 @@ class Call:
         due = self.timers.next
         if due is None or due > now or self._due(now):
             self._floor.heard(frame)
-        out = desk.out
+        out = desk.out  # as `_take_out`, without the call: this comes fifty times a second
         if out:
             desk.out = []
         return out
